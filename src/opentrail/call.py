@@ -1,0 +1,239 @@
+"""The nouns of one call: what came in, who sent it, what it asks for, and what became of it.
+
+A `Call` is filled in once, from top to bottom, by the gate; the answer, the audit record and the metrics are functions of
+it. A field is added here only if the record or the answer needs it. Nothing here does I/O or knows a service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from opentrail.errors import AwsError
+
+if TYPE_CHECKING:
+    from opentrail.model.shapes import Operation
+
+Shape = dict[str, Any]
+"""AWS's own structures stay dicts, keyed by the member names of the model."""
+
+
+class Body(Protocol):
+    """The bytes of a request, read once, in order. Reading is what asks the client to go on (`100 Continue`)."""
+
+    length: int | None
+    """Declared Content-Length in bytes; None when the body is chunked."""
+    received: int
+    """Bytes of the body taken off the wire so far (framing of aws-chunked included, of HTTP chunking not)."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def read_all(self, limit: int) -> bytes:
+        """The whole body; raises AwsError("EntityTooLarge") as soon as it is known to exceed `limit` bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What was negotiated: version (`TLSv1.3`) and cipher suite (OpenSSL or IANA name)."""
+
+    version: str
+    cipher_suite: str
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """One HTTP request as it stood on the wire.
+
+    `path` and `query` are the raw, still percent-encoded text before and after the first `?`. `headers` has lower-case
+    names; values are latin-1 text with outer blanks removed, repeated headers joined by `,`.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: Body
+    remote_ip: str
+    tls: Tls | None = None
+
+
+class ByteStream(Protocol):
+    """A response body that is not held in memory."""
+
+    length: int
+    """Exact number of bytes it will yield."""
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+    def region(self) -> tuple[int, int] | None:
+        """(file descriptor, offset) when the bytes lie in one run of a file, so that the edge may use sendfile."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds. Called exactly once, also when it was not read to its end."""
+        ...
+
+
+@dataclass(slots=True)
+class Response:
+    """What goes back. `body` is bytes or a stream.
+
+    With `seal` set, the edge holds the last chunk back, awaits `seal(bytes_sent, complete)` (which makes the record durable;
+    `bytes_sent` counts the chunk held back when `complete`) and only then sends it. A broken connection is sealed with
+    `complete=False`.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | ByteStream = b""
+    seal: Callable[[int, bool], Awaitable[None]] | None = None
+
+
+PrincipalType = Literal["Root", "IAMUser", "AssumedRole", "FederatedUser", "AWSService", "Anonymous"]
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who issued a session: the role, user or root behind temporary credentials (record: `sessionIssuer`)."""
+
+    type: str
+    principal_id: str
+    arn: str
+    account_id: str
+    user_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Temporary credentials. Times are epoch seconds. `policies` are session policies (JSON text) that narrow it."""
+
+    issuer: Issuer | None
+    created_at: int
+    expires_at: int
+    mfa_authenticated: bool = False
+    source_identity: str = ""
+    policies: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. Reference: userIdentity, cloudtrail.md §2.
+
+    `arn` of an AssumedRole is the `assumed-role` ARN, of a service empty. `principal_id` is the id the record shows
+    (`AIDA…`, `AROA…:session`, the account id of root). `invoked_by` is set when an AWS service acts with this identity;
+    for type AWSService it is the service's own name (`cloudtrail.amazonaws.com`).
+    """
+
+    type: PrincipalType
+    account_id: str
+    arn: str = ""
+    principal_id: str = ""
+    user_name: str = ""
+    access_key_id: str = ""
+    session: Session | None = None
+    invoked_by: str = ""
+
+
+ANONYMOUS = Principal(type="Anonymous", account_id="anonymous")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One entry of the record's `resources`. `account_id` None leaves the key out; `prefix` writes ARNPrefix."""
+
+    type: str
+    arn: str
+    account_id: str | None = None
+    prefix: bool = False
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What only the handler knows and only the record shows."""
+
+    additional: dict[str, Any] = field(default_factory=dict)
+    """Extra members of additionalEventData (`SSEApplied`, `aclRequired`, `objectSize`, …)."""
+    resources: list[Resource] = field(default_factory=list)
+    """Resources beyond those derived from bucket and key (the source of a copy, a role, …), in order."""
+    owner_account_id: str = ""
+    """Account that owns what was touched (the bucket's), when it is known; decides who else gets a copy."""
+    response_headers: dict[str, str] = field(default_factory=dict)
+    """S3: the response headers as sent; the record selects from them."""
+    object_size: int | None = None
+
+
+SignatureVersion = Literal["", "SigV2", "SigV4"]
+AuthenticationMethod = Literal["", "AuthHeader", "QueryString", "HtmlForm"]
+
+
+@dataclass(slots=True)
+class Call:
+    """One API call. Times are epoch seconds (float). See `server.gate` for who fills in what, and when."""
+
+    request: HttpRequest
+    request_id: str
+    host_id: str
+    started_at: float
+    operation: Operation
+    region: str
+    account_id: str
+    """The account the call acts in: the caller's; for anonymous callers the owner's, once it is known."""
+    principal: Principal = ANONYMOUS
+    signature_version: SignatureVersion = ""
+    authentication_method: AuthenticationMethod = ""
+    input: Shape = field(default_factory=dict)
+    body: Body | None = None
+    """S3: the decoded payload stream (aws-chunked framing removed); None when the input was read whole."""
+    raw_body: bytes = b""
+    """The body as sent, when it was read whole (XML, JSON, form); S3's requestParameters are made of it."""
+    stash: dict[str, Any] = field(default_factory=dict)
+    """What a handler must not do twice when the call is walked again after a Conflict (a stored blob)."""
+    may: Callable[[Access], bool] = field(default=lambda _access: False)
+    """Asks the one permission check a further question (never a refusal by itself)."""
+
+    output: Shape | None = None
+    stream: ByteStream | None = None
+    """The payload of a successful answer when it is streamed."""
+    status: int = 0
+    """Overrides the model's success status (206, 304 …); 0 keeps it."""
+    error: AwsError | None = None
+    finished_at: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    evidence: Evidence = field(default_factory=Evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class AclGrants:
+    """What an access control list gives on one resource: owner and grants, as `access.acl` reads them."""
+
+    owner_id: str
+    grants: tuple[tuple[str, str], ...]
+    """(grantee, permission): the grantee a canonical user id or a group URI."""
+    permission: str
+    """The ACL permission that would allow this action: READ, WRITE, READ_ACP, WRITE_ACP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One question to the permission check: may the caller do `action` on `resource`?
+
+    `resource_policy` is JSON text of the resource's own policy (bucket, topic, queue; for AssumeRole the trust policy),
+    `resource_account` its owner; `acl` what its ACL grants (None: ACLs play no part). `context` adds condition keys
+    (lower-case name → values) to the global ones.
+    """
+
+    action: str
+    resource: str
+    resource_account: str = ""
+    resource_policy: str = ""
+    acl: AclGrants | None = None
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    restrict_public: bool = False
+    """Public access block: RestrictPublicBuckets is on, so a public policy admits only the owner's account."""
+    trust: bool = False
+    """The resource policy is a role's trust policy: it alone decides, except that principals of the role's account
+    named through their account also need an identity policy."""

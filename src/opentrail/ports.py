@@ -1,0 +1,181 @@
+"""The sockets: what the rooms above need of the rooms below, in MUST words.
+
+An engine (SQLite, PostgreSQL, files, an S3 store) plugs in by satisfying one of these; one contract suite in
+`tests/contracts/` runs on every engine. Nothing here knows an engine, a service or a protocol of the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from opentrail.call import ByteStream, Principal, Shape
+
+Key = bytes
+"""Keys sort as bytes. Parts are joined by NUL by `state.Table`; the first part names the table."""
+Seq = int
+"""Place in the ledger: 1, 2, 3 … without holes. Every line has one; a commit's writes carry that of its last line."""
+LineKind = Literal["record", "event"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One canonical line, serialised once. A `record` is a CloudTrail record; an `event` an EventBridge event that is no
+    API call (PutEvents, a pipeline's state change). `data` is one line of compact JSON in UTF-8, without a newline."""
+
+    kind: LineKind
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """A stored value and the Seq of the commit that wrote it."""
+
+    value: bytes
+    version: Seq
+
+
+@dataclass(slots=True)
+class Writes:
+    """What a unit wants to become true, and what it has relied on."""
+
+    puts: dict[Key, bytes] = field(default_factory=dict)
+    deletes: set[Key] = field(default_factory=set)
+    reads: dict[Key, Seq] = field(default_factory=dict)
+    """Version seen of each key read; 0 for a key that was absent."""
+    blobs: list[str] = field(default_factory=list)
+    """Refs of blobs that become referenced by this commit."""
+    dropped_blobs: list[str] = field(default_factory=list)
+    """Refs that this commit lets go; their bytes are removed after it is durable."""
+
+
+class Ledger(Protocol):
+    """State and evidence in one ordered store. What `commit` returns is durable."""
+
+    def get(self, key: Key) -> Versioned | None:
+        """The newest value, writes accepted but not yet durable included.
+
+        Seeing those is safe because whoever acts on them waits for a later commit of its own (its record). MUST NOT
+        suspend: what is read and committed without an `await` between is atomic. An engine over a network reads
+        through its own cache.
+        """
+        ...
+
+    def scan(self, prefix: Key, after: Key, limit: int) -> Sequence[tuple[Key, Versioned]]:
+        """Up to `limit` rows whose key begins with `prefix` and is greater than `after`, in key order. `after` empty
+        starts at the prefix. MUST be a seek, never a walk over what came before."""
+        ...
+
+    def scan_back(self, prefix: Key, before: Key, limit: int) -> Sequence[tuple[Key, Versioned]]:
+        """As `scan`, in descending order, of keys smaller than `before` (empty: from the prefix's end)."""
+        ...
+
+    async def commit(self, writes: Writes, lines: Sequence[Line]) -> Seq:
+        """All or nothing, durable on return; the Seq of the last line (or the newest Seq when there are no lines).
+
+        MUST raise Conflict if a key of `writes.reads` has another version by now, and LedgerUnavailable if it could
+        not be made durable, in which case nothing of it happened. A crash before it returns leaves all or nothing. It
+        MUST accept the commit (check and order it) before its first suspension.
+        """
+        ...
+
+    def read(self, after: Seq, limit: int) -> Sequence[tuple[Seq, Line]]:
+        """Up to about `limit` durable lines following `after`, in order. Lines not yet durable MUST NOT be seen."""
+        ...
+
+    def head(self) -> Seq:
+        """The Seq of the last durable line."""
+        ...
+
+    async def wait(self, after: Seq) -> Seq:
+        """Return the head as soon as it is greater than `after`."""
+        ...
+
+    async def close(self) -> None:
+        """Make everything accepted durable, then let go."""
+        ...
+
+
+class Blobs(Protocol):
+    """Object bytes that are too large to lie in the ledger. Written before the commit that names them; swept if that
+    commit never came."""
+
+    async def put(self, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
+        """Store the stream; (ref, size). MUST be durable on return. An exception of the stream leaves nothing."""
+        ...
+
+    async def join(self, parts: Sequence[tuple[str, int, int]]) -> tuple[str, int]:
+        """A new blob made of (ref, offset, length) runs of others; (ref, size)."""
+        ...
+
+    async def open(self, ref: str, offset: int, length: int) -> ByteStream:
+        """A run of a blob. It stays readable until closed even if the blob is dropped meanwhile."""
+        ...
+
+    async def drop(self, refs: Iterable[str]) -> None:
+        """Remove; unknown refs are ignored."""
+        ...
+
+    async def sweep(self, referenced: Callable[[str], bool]) -> int:
+        """At start-up: remove every blob for which `referenced` says no; the number removed."""
+        ...
+
+
+class Road(Protocol):
+    """The way OpenTrail's own calls take: the same gate as everybody's, under an identity of its own."""
+
+    async def call(
+        self,
+        principal: Principal,
+        service: str,
+        operation: str,
+        input: Shape,
+        *,
+        region: str,
+        body: bytes | ByteStream = b"",
+        source: str = "",
+        also: Writes | None = None,
+    ) -> InternalAnswer:
+        """Walk one call inside the process; raises the call's AwsError.
+
+        `source` is what the record shows as sourceIPAddress and userAgent (default: `principal.invoked_by`). `also` is
+        committed together with the call's own effect, and not at all if the call fails.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class InternalAnswer:
+    """Output of an internal call; `stream` is its payload when it has one (the caller MUST close it)."""
+
+    output: Shape
+    stream: ByteStream | None = None
+
+
+class Clock(Protocol):
+    """Time and randomness, passed in so that tests own them."""
+
+    def now(self) -> float:
+        """Epoch seconds, UTC."""
+        ...
+
+    def token(self, length: int, alphabet: str) -> str: ...
+
+    def uuid(self) -> str:
+        """Random UUID (version 4), lower-case with hyphens."""
+        ...
+
+
+class Follower(Protocol):
+    """Reads lines in order; its cursor is committed with what it wrote, so each line counts once."""
+
+    name: str
+
+    async def run(self) -> None:
+        """Follow for ever; cancelled at shutdown at any await. MUST resume from its cursor."""
+        ...
+
+
+Headers = Mapping[str, str]
+Spawn = Callable[[Awaitable[None]], None]

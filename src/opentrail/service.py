@@ -1,0 +1,69 @@
+"""A service is a table of handlers. Routing, parsing, permission, audit and error bodies come without a line.
+
+    service = Service("sns")
+
+    @service.operation("CreateTopic")
+    async def create_topic(call: Call, unit: Unit) -> Shape:
+        "Create a topic, or return the one of that name."
+        ...
+
+Handlers raise AwsError, return the output by the model's member names, and write only into the unit. They must be
+repeatable: after a Conflict the gate walks them again (keep what must not happen twice in `call.stash`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from opentrail.call import Access, Call, Shape
+from opentrail.state import Unit
+
+Handler: TypeAlias = Callable[[Call, Unit], Awaitable[Shape]]
+Guard: TypeAlias = Callable[[Call, Unit], Sequence[Access]]
+"""The questions the permission check must answer with yes before the handler runs."""
+
+
+class Service:
+    """The built operations of one AWS service (or of one family of them), by operation name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.handlers: dict[str, Handler] = {}
+        self.guards: dict[str, Guard] = {}
+        self.default_guard: Guard | None = None
+
+    def operation(self, name: str) -> Callable[[Handler], Handler]:
+        """Register the handler of an operation of the model. Its docstring's first line is its line in the docs."""
+
+        def register(handler: Handler) -> Handler:
+            if name in self.handlers:
+                raise ValueError(f"{self.name}.{name} has two handlers")
+            self.handlers[name] = handler
+            return handler
+
+        return register
+
+    def guard(self, *names: str) -> Callable[[Guard], Guard]:
+        """Register what must be allowed for these operations; without names, for all that have no guard of their own.
+
+        Without any guard the facts decide: the operation's IAM action on its resource template."""
+
+        def register(guard: Guard) -> Guard:
+            if not names:
+                self.default_guard = guard
+            for name in names:
+                self.guards[name] = guard
+            return guard
+
+        return register
+
+    def include(self, other: Service) -> None:
+        """Take over the handlers and guards of a family of the same service."""
+        for name, handler in other.handlers.items():
+            self.operation(name)(handler)
+        self.guards.update(other.guards)
+        self.default_guard = self.default_guard or other.default_guard
+
+    def guard_of(self, operation: str) -> Guard | None:
+        return self.guards.get(operation, self.default_guard)

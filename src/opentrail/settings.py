@@ -1,0 +1,36 @@
+"""Every setting of the server, declared once: command line, environment, TOML file and the docs' table come from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+def setting(default: Any, help: str) -> Any:  # noqa: ANN401  (a dataclass field of any type)
+    """A field that is also an option `--name`, a variable `OPENTRAIL_NAME` and a TOML key `name`."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Durations are seconds. Account ids are twelve digits."""
+
+    data_dir: Path = setting(Path("opentrail-data"), "Directory that holds everything: ledger, objects, keys.")
+    host: str = setting("127.0.0.1", "Address to listen on.")
+    port: int = setting(4580, "Port to listen on; 0 takes a free one.")
+    account_id: str = setting("000000000000", "Account of the root user, twelve digits.")
+    region: str = setting("us-east-1", "Region assumed where a request names none.")
+    root_access_key_id: str = setting("", "Access key id of the root user; generated at first start when empty.")
+    root_secret_access_key: str = setting("", "Its secret; generated and shown once at first start when empty.")
+    delivery_interval: float = setting(300.0, "How often log files are delivered (5m, 30s, …).")
+    digest_interval: float = setting(3600.0, "How often digest files are delivered.")
+    domain: str = setting("", "Domain for virtual-host addressing: BUCKET.DOMAIN (localhost always works).")
+    tls_certificate: str = setting("", "PEM file with the certificate chain; with tls-key, serves HTTPS.")
+    tls_key: str = setting("", "PEM file with its private key.")
+    record: bool = setting(True, "Record calls. Off only for measuring what recording costs; never in production.")
+
+
+def setting_fields() -> list[tuple[str, Any, str]]:
+    """(name, default, help) of every setting, in order."""
+    return [(f.name, f.default, str(f.metadata["help"])) for f in fields(Settings)]

@@ -1,0 +1,187 @@
+"""How handlers see state: typed tables over the ledger's keys, through a unit that remembers reads and gathers writes.
+
+Rules: a row is a frozen `Row`; a handler never writes to the ledger, it writes into its `Unit`; reads and writes of one
+unit are committed together by the gate. Nothing here suspends.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from opentrail.model.load import Models
+from opentrail.ports import Blobs, Clock, Key, Ledger, Line, Road, Seq, Versioned, Writes
+from opentrail.settings import Settings
+
+DECODED_ROWS_MAX = 20_000
+"""Decoded rows kept in memory; the least recently used go first."""
+SCAN_PAGE = 1_000
+"""Rows fetched at once by an unbounded scan."""
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base of everything stored. Fields may be added with a default, never renamed."""
+
+
+T = TypeVar("T", bound=Row)
+
+
+class DecodedRows:
+    """Rows as objects, by key and version, so that a hot row is decoded once."""
+
+    def __init__(self) -> None:
+        self._rows: OrderedDict[Key, tuple[Seq, Any]] = OrderedDict()
+
+    def get(self, key: Key, found: Versioned, decoder: msgspec.msgpack.Decoder[T]) -> T:
+        row = self._rows.get(key)
+        if row is not None and row[0] == found.version:
+            return row[1]  # type: ignore[no-any-return]
+        value = decoder.decode(found.value)
+        self._rows[key] = (found.version, value)
+        if len(self._rows) > DECODED_ROWS_MAX:
+            self._rows.popitem(last=False)
+        return value
+
+
+@dataclass(slots=True)
+class House:
+    """Everything a handler may reach besides its call. Built once by `server.wiring`."""
+
+    ledger: Ledger
+    blobs: Blobs
+    clock: Clock
+    road: Road
+    settings: Settings
+    models: Models
+    seal: Sealer
+    decoded: DecodedRows = field(default_factory=DecodedRows)
+
+
+class Sealer(msgspec.Struct, frozen=True):
+    """Encryption of secrets at rest and of session tokens (AES-256-GCM under the server's key).
+
+    `purpose` is bound into the ciphertext, so that one kind of secret cannot be passed off as another.
+    """
+
+    key: bytes
+
+    def seal(self, plain: bytes, purpose: str) -> bytes:
+        import os
+
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        nonce = os.urandom(12)
+        return nonce + AESGCM(self.key).encrypt(nonce, plain, purpose.encode())
+
+    def open(self, sealed: bytes, purpose: str) -> bytes:
+        """The plain bytes; raises ValueError if they were not sealed by this key for this purpose."""
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        try:
+            return AESGCM(self.key).decrypt(sealed[:12], sealed[12:], purpose.encode())
+        except InvalidTag as error:
+            raise ValueError("not sealed here") from error
+
+
+class Unit:
+    """One call's view of the state and its intended changes. Own writes are read back."""
+
+    __slots__ = ("events", "house", "now", "writes")
+
+    def __init__(self, house: House, now: float) -> None:
+        self.house = house
+        self.now = now
+        self.writes = Writes()
+        self.events: list[Line] = []
+
+    def get(self, key: Key) -> Versioned | None:
+        writes = self.writes
+        if writes.puts or writes.deletes:
+            if key in writes.puts:
+                return Versioned(writes.puts[key], -1)
+            if key in writes.deletes:
+                return None
+        found = self.house.ledger.get(key)
+        writes.reads[key] = 0 if found is None else found.version
+        return found
+
+    def put(self, key: Key, value: bytes) -> None:
+        self.writes.deletes.discard(key)
+        self.writes.puts[key] = value
+
+    def delete(self, key: Key) -> None:
+        self.writes.puts.pop(key, None)
+        self.writes.deletes.add(key)
+
+    def scan(self, prefix: Key, after: Key = b"", limit: int = SCAN_PAGE) -> list[tuple[Key, Versioned]]:
+        """One page of rows in key order, own writes included. Rows seen are not guarded against later change."""
+        rows = list(self.house.ledger.scan(prefix, after, limit))
+        mine = self.writes
+        if not mine.puts and not mine.deletes:
+            return rows
+        last = rows[-1][0] if len(rows) == limit else None
+        merged = {key: value for key, value in rows if key not in mine.deletes}
+        for key, value in mine.puts.items():
+            if key.startswith(prefix) and key > after and (last is None or key <= last):
+                merged[key] = Versioned(value, -1)
+        return sorted(merged.items())[:limit]
+
+    def emit(self, event: bytes) -> None:
+        """Add an EventBridge event (compact JSON) to what this commit makes durable."""
+        self.events.append(Line("event", event))
+
+
+class Table(Generic[T]):
+    """A named table of rows of one type, keyed by text parts. All parts but the last MUST be free of NUL."""
+
+    def __init__(self, name: str, type_: type[T]) -> None:
+        self.name = name
+        self._prefix = name.encode() + b"\0"
+        self._decoder = msgspec.msgpack.Decoder(type_)
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def key(self, *parts: str) -> Key:
+        return self._prefix + "\0".join(parts).encode("utf-8", "surrogatepass")
+
+    def get(self, unit: Unit, *parts: str) -> T | None:
+        key = self.key(*parts)
+        found = unit.get(key)
+        if found is None:
+            return None
+        if found.version < 0:
+            return self._decoder.decode(found.value)
+        return unit.house.decoded.get(key, found, self._decoder)
+
+    def put(self, unit: Unit, row: T, *parts: str) -> None:
+        unit.put(self.key(*parts), self._encode(row))
+
+    def delete(self, unit: Unit, *parts: str) -> None:
+        unit.delete(self.key(*parts))
+
+    def decode(self, value: bytes) -> T:
+        return self._decoder.decode(value)
+
+    def parts(self, key: Key) -> tuple[str, ...]:
+        """The parts a key was made of."""
+        return tuple(key[len(self._prefix) :].decode("utf-8", "surrogatepass").split("\0"))
+
+    def page(self, unit: Unit, *parts: str, after: Key = b"", limit: int = SCAN_PAGE) -> list[tuple[Key, T]]:
+        """One page of the rows below `parts` (whole parts), in key order, starting behind the key `after`."""
+        prefix = self.key(*parts) + b"\0" if parts else self._prefix
+        return [(key, self._decoder.decode(found.value)) for key, found in unit.scan(prefix, after, limit)]
+
+    def all(self, unit: Unit, *parts: str) -> Iterator[tuple[tuple[str, ...], T]]:
+        """Every row below `parts`, in key order, a page at a time."""
+        after = b""
+        while True:
+            rows = self.page(unit, *parts, after=after)
+            for key, row in rows:
+                yield self.parts(key), row
+            if len(rows) < SCAN_PAGE:
+                return
+            after = rows[-1][0]
