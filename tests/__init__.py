@@ -1,0 +1,1 @@
+"""The tests mirror `src/opentrail`; being packages, they may share the fakes of the ports."""
