@@ -67,8 +67,9 @@ class ByteStream(Protocol):
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 
-    def region(self) -> tuple[int, int] | None:
-        """(file descriptor, offset) when the bytes lie in one run of a file, so that the edge may use sendfile."""
+    def runs(self) -> AsyncIterator[tuple[int, int, int]] | None:
+        """(file descriptor, offset, length) of plain files in order, so that the edge may use sendfile; None when the
+        bytes do not lie in files as they are. A descriptor stays open until the next one is asked for."""
         ...
 
     async def close(self) -> None:

@@ -15,7 +15,8 @@ from opentrail.call import ByteStream, Principal, Shape
 Key = bytes
 """Keys sort as bytes. Parts are joined by NUL by `state.Table`; the first part names the table."""
 Seq = int
-"""Place in the ledger: 1, 2, 3 … without holes. Every line has one; a commit's writes carry that of its last line."""
+"""Place in the ledger, ever growing. Every line has one of its own; a commit without lines takes one too. A commit's
+writes carry its last Seq as their version."""
 LineKind = Literal["record", "event"]
 
 
@@ -47,7 +48,19 @@ class Writes:
     blobs: list[str] = field(default_factory=list)
     """Refs of blobs that become referenced by this commit."""
     dropped_blobs: list[str] = field(default_factory=list)
-    """Refs that this commit lets go; their bytes are removed after it is durable."""
+    """Refs that this commit lets go; the gate removes their bytes once it is durable."""
+
+    def include(self, other: Writes) -> None:
+        """Add what another unit wants; where both write a key, the other wins."""
+        for key in other.deletes:
+            self.puts.pop(key, None)
+        self.deletes |= other.deletes
+        for key in other.puts:
+            self.deletes.discard(key)
+        self.puts.update(other.puts)
+        self.reads.update(other.reads)
+        self.blobs += other.blobs
+        self.dropped_blobs += other.dropped_blobs
 
 
 class Ledger(Protocol):
@@ -72,7 +85,7 @@ class Ledger(Protocol):
         ...
 
     async def commit(self, writes: Writes, lines: Sequence[Line]) -> Seq:
-        """All or nothing, durable on return; the Seq of the last line (or the newest Seq when there are no lines).
+        """All or nothing, durable on return; the Seq of its last line (of the commit itself when it has none).
 
         MUST raise Conflict if a key of `writes.reads` has another version by now, and LedgerUnavailable if it could
         not be made durable, in which case nothing of it happened. A crash before it returns leaves all or nothing. It
@@ -105,10 +118,6 @@ class Blobs(Protocol):
         """Store the stream; (ref, size). MUST be durable on return. An exception of the stream leaves nothing."""
         ...
 
-    async def join(self, parts: Sequence[tuple[str, int, int]]) -> tuple[str, int]:
-        """A new blob made of (ref, offset, length) runs of others; (ref, size)."""
-        ...
-
     async def open(self, ref: str, offset: int, length: int) -> ByteStream:
         """A run of a blob. It stays readable until closed even if the blob is dropped meanwhile."""
         ...
@@ -117,8 +126,12 @@ class Blobs(Protocol):
         """Remove; unknown refs are ignored."""
         ...
 
+    async def keep(self, refs: Iterable[str]) -> None:
+        """The commit that names these is durable: they are no longer candidates of `sweep`."""
+        ...
+
     async def sweep(self, referenced: Callable[[str], bool]) -> int:
-        """At start-up: remove every blob for which `referenced` says no; the number removed."""
+        """At start-up: remove every blob not kept for which `referenced` says no; the number removed."""
         ...
 
 
