@@ -44,7 +44,7 @@ class Member:
     idempotency_token: bool = False
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class ShapeModel:
     """A shape. Only the fields that its type uses are set."""
 
@@ -101,7 +101,7 @@ class Facts:
     recorded: bool = True
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Operation:
     """An operation of a service's API."""
 
@@ -122,7 +122,7 @@ class Operation:
     deprecated: bool = False
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class ServiceModel:
     """A service of AWS's: how it is addressed and what it offers."""
 
