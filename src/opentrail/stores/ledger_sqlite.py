@@ -102,7 +102,9 @@ class SqliteLedger:
             for key, found in self._overlay.items()
             if key.startswith(prefix) and (key > low or (key == low and not strict))
         }
-        query = f"SELECT key, version, value FROM kv WHERE key {'>' if strict else '>='} ? AND key < ? ORDER BY key LIMIT ?"
+        query = (
+            f"SELECT key, version, value FROM kv WHERE key {'>' if strict else '>='} ? AND key < ? ORDER BY key LIMIT ?"
+        )
         return self._merge(query, (low, end), pending, limit, reverse=False)
 
     def scan_back(self, prefix: Key, before: Key, limit: int) -> Sequence[tuple[Key, Versioned]]:
