@@ -125,7 +125,8 @@ class Principal:
 
     `arn` of an AssumedRole is the `assumed-role` ARN, of a service empty. `principal_id` is the id the record shows
     (`AIDA…`, `AROA…:session`, the account id of root). `invoked_by` is set when an AWS service acts with this identity;
-    for type AWSService it is the service's own name (`cloudtrail.amazonaws.com`).
+    for type AWSService it is the service's own name (`cloudtrail.amazonaws.com`). `source_arn` and `source_account` say
+    on whose behalf a service acts; the permission check offers them as `aws:SourceArn` and `aws:SourceAccount`.
     """
 
     type: PrincipalType
@@ -136,6 +137,8 @@ class Principal:
     access_key_id: str = ""
     session: Session | None = None
     invoked_by: str = ""
+    source_arn: str = ""
+    source_account: str = ""
 
 
 ANONYMOUS = Principal(type="Anonymous", account_id="anonymous")

@@ -166,6 +166,48 @@ class InternalAnswer:
     stream: ByteStream | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """What is looked up in one account and region. Times are whole epoch seconds, both ends included."""
+
+    account_id: str
+    region: str
+    start: int
+    end: int
+    limit: int
+    attribute: tuple[str, str] | None = None
+    """(AttributeKey, AttributeValue) of LookupEvents."""
+    before: tuple[int, Seq] | None = None
+    """(event time, Seq) behind which a next page starts."""
+    data_events: bool = False
+    """Data events too, if the history keeps them; LookupEvents never asks for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """One event found: its place, its time (epoch seconds) and its record's bytes."""
+
+    seq: Seq
+    time: int
+    record: bytes
+
+
+class History(Protocol):
+    """The event history: a follower's index over the ledger's lines, which may lag behind its head for a moment."""
+
+    async def lookup(self, query: HistoryQuery) -> Sequence[PastEvent]:
+        """Up to `query.limit` events, newest first (by event time, then Seq). Events that arrive while a client pages
+        through MUST NOT shift what follows `before`."""
+        ...
+
+
+class NoHistory:
+    """The history of a house that keeps none."""
+
+    async def lookup(self, query: HistoryQuery) -> Sequence[PastEvent]:
+        return ()
+
+
 class Clock(Protocol):
     """Time and randomness, passed in so that tests own them."""
 

@@ -6,15 +6,18 @@ unit are committed together by the gate. Nothing here suspends.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from opentrail.model.load import Models
-from opentrail.ports import Blobs, Clock, Key, Ledger, Line, Road, Seq, Versioned, Writes
+from opentrail.ports import Blobs, Clock, History, Key, Ledger, Line, NoHistory, Road, Seq, Versioned, Writes
 from opentrail.settings import Settings
 
 DECODED_ROWS_MAX = 20_000
@@ -59,6 +62,7 @@ class House:
     models: Models
     seal: Sealer
     decoded: DecodedRows = field(default_factory=DecodedRows)
+    history: History = field(default_factory=NoHistory)
 
 
 class Sealer(msgspec.Struct, frozen=True):
@@ -70,18 +74,11 @@ class Sealer(msgspec.Struct, frozen=True):
     key: bytes
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
-        import os
-
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
         nonce = os.urandom(12)
         return nonce + AESGCM(self.key).encrypt(nonce, plain, purpose.encode())
 
     def open(self, sealed: bytes, purpose: str) -> bytes:
         """The plain bytes; raises ValueError if they were not sealed by this key for this purpose."""
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
         try:
             return AESGCM(self.key).decrypt(sealed[:12], sealed[12:], purpose.encode())
         except InvalidTag as error:

@@ -1,0 +1,203 @@
+"""Trails as rows: what CloudTrail's operations write and the followers of its lines read.
+
+What a trail logs is decided by the configuration in force at a line's own Seq, so configurations are kept as an
+append-only series; the version of a row (the Seq of its commit) says from when it holds. Knows nothing of the wire, of
+delivery or of how a selector is evaluated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentrail.ports import Key, Seq
+from opentrail.state import Row, Table
+
+DELIVERY_PRINCIPAL = "cloudtrail.amazonaws.com"
+"""The service principal that delivers log files and digests."""
+REVISION_DIGITS = 10
+"""Revisions and counters are zero-padded to this many digits in keys, so that they sort."""
+DEFAULT_SELECTORS: tuple[dict[str, Any], ...] = (
+    {
+        "ReadWriteType": "All",
+        "IncludeManagementEvents": True,
+        "DataResources": [],
+        "ExcludeManagementEventSources": [],
+    },
+)
+"""What a trail selects until PutEventSelectors says otherwise. Source: cloudtrail.md §7.3, GetEventSelectors."""
+
+
+class Trail(Row):
+    """A trail that exists. Keyed by account, home region and name. Times are epoch seconds, 0 for never."""
+
+    id: str
+    """Tells a trail from an earlier one of the same name."""
+    name: str
+    account_id: str
+    home_region: str
+    revision: int
+    """Number of the newest `TrailConfig`."""
+    started_at: float = 0.0
+    stopped_at: float = 0.0
+    tags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def arn(self) -> str:
+        return trail_arn(self.account_id, self.home_region, self.name)
+
+
+class TrailConfig(Row):
+    """A trail's configuration from its commit until the next. Keyed by trail id and revision."""
+
+    name: str
+    account_id: str
+    home_region: str
+    bucket: str
+    since: float
+    """When it was made, epoch seconds; only for clearing away old ones."""
+    prefix: str = ""
+    multi_region: bool = False
+    global_events: bool = True
+    validation: bool = False
+    recursive: bool = False
+    """Also log CloudTrail's own deliveries into this bucket (RecursiveLogging)."""
+    topic_arn: str = ""
+    logging: bool = False
+    event_selectors: tuple[dict[str, Any], ...] = DEFAULT_SELECTORS
+    advanced_event_selectors: tuple[dict[str, Any], ...] = ()
+    custom_selectors: bool = False
+    deleted: bool = False
+
+    @property
+    def arn(self) -> str:
+        return trail_arn(self.account_id, self.home_region, self.name)
+
+
+class DeliveryStatus(Row):
+    """What GetTrailStatus says about log files. Keyed by trail id and region. Times are epoch seconds, 0 for never."""
+
+    delivered_at: float = 0.0
+    error: str = ""
+    attempted_at: float = 0.0
+    notified_at: float = 0.0
+    notification_error: str = ""
+    notification_attempted_at: float = 0.0
+
+
+class DigestStatus(Row):
+    """What GetTrailStatus says about digests. Keyed by trail id and region. Times are epoch seconds, 0 for never."""
+
+    delivered_at: float = 0.0
+    error: str = ""
+
+
+class DeliveryCursor(Row):
+    """How far a trail's lines have been laid out in files. Keyed by trail id."""
+
+    through: Seq
+    """Every line up to this Seq that the trail logs is delivered or lies in a `PlannedFile`."""
+    stamp: float = 0.0
+    """Delivery time of the newest plan, epoch seconds; never goes back, whatever the clock does."""
+    files: int = 0
+    """Files planned so far: the number of the next."""
+
+
+class PlannedFile(Row):
+    """A log file that is to be written, to the byte. Keyed by trail id and file number; gone with its delivery."""
+
+    bucket: str
+    key: str
+    account_id: str
+    region: str
+    runs: tuple[tuple[Seq, int], ...]
+    """(first Seq, count) of each run of neighbouring lines, in order."""
+    oldest: str
+    newest: str
+    """eventTime of the oldest and the newest record, as recorded."""
+    digested: bool = False
+    """Log file validation was on: a digest has to name the file."""
+    trail_arn: str = ""
+    topic_arn: str = ""
+
+
+class DeliveredFile(Row):
+    """A delivered log file that no digest names yet. Keyed by trail id, region and file number."""
+
+    bucket: str
+    key: str
+    sha256: str
+    """Of the uncompressed bytes, lower-case hex."""
+    oldest: str
+    newest: str
+    at: float
+    """When it was delivered, epoch seconds; never goes back within a trail."""
+
+
+class DigestChain(Row):
+    """Where a trail's chain of digests in one region ends. Keyed by trail id and region."""
+
+    account_id: str
+    end: int
+    """digestEndTime of the newest digest (epoch seconds); of a starting chain the moment logging started."""
+    bucket: str = ""
+    key: str = ""
+    sha256: str = ""
+    signature: str = ""
+    """The newest digest: where it lies, the hash of its uncompressed bytes, its signature (hex). Empty at the start."""
+    planned: DigestPlan | None = None
+
+
+class DigestPlan(Row):
+    """The next digest, decided before it is written, so that writing it twice gives the same bytes."""
+
+    start: int
+    end: int
+    bucket: str
+    prefix: str
+    fingerprint: str
+    through: str
+    """Key part of the last `DeliveredFile` it names; empty when it names none."""
+    final: bool = False
+
+
+class SigningKey(Row):
+    """A region's key for signing digests. Keyed by region and fingerprint. Times are epoch seconds."""
+
+    fingerprint: str
+    public: bytes
+    """DER, PKCS#1 RSAPublicKey."""
+    sealed: bytes
+    """The private key (DER, PKCS#8), sealed for `SIGNING_KEY_PURPOSE`."""
+    valid_from: int
+    valid_until: int
+
+
+class Change(Row):
+    """The newest change of any trail's configuration; readers hold on to theirs until this row differs."""
+
+    trail_id: str
+    revision: int
+
+
+SIGNING_KEY_PURPOSE = "cloudtrail-signing-key"
+
+TRAILS = Table("trail", Trail)
+CONFIGS = Table("trail_config", TrailConfig)
+DELIVERY_STATUS = Table("trail_delivery_status", DeliveryStatus)
+DIGEST_STATUS = Table("trail_digest_status", DigestStatus)
+CURSORS = Table("trail_cursor", DeliveryCursor)
+PLANNED = Table("trail_planned", PlannedFile)
+DELIVERED = Table("trail_delivered", DeliveredFile)
+CHAINS = Table("trail_chain", DigestChain)
+SIGNING_KEYS = Table("trail_signing_key", SigningKey)
+CHANGES = Table("trail_change", Change)
+CHANGE_KEY: Key = CHANGES.key("")
+
+
+def padded(number: int) -> str:
+    """A counter as a part of a key."""
+    return f"{number:0{REVISION_DIGITS}d}"
+
+
+def trail_arn(account_id: str, region: str, name: str) -> str:
+    return f"arn:aws:cloudtrail:{region}:{account_id}:trail/{name}"
