@@ -55,18 +55,21 @@ def _add_error(service: ServiceModel, error: ShapeModel) -> None:
 
 def _operation(service: ServiceModel, name: str, raw: Raw, shapes: _Shapes) -> Operation:
     http = raw.get("http", {})
+    uri = http.get("requestUri", "/")
     given = raw.get("input") or {}
     output = raw.get("output") or {}
+    given_shape = shapes.get(given["shape"]) if given else None
+    output_shape = shapes.get(output["shape"]) if output else None
     return Operation(
         service=service,
         name=name,
         method=http.get("method", "POST"),
-        uri=http.get("requestUri", "/"),
+        uri=uri,
         status=http.get("responseCode", 200),
-        input=shapes.get(given["shape"]) if given else None,
-        output=shapes.get(output["shape"]) if output else None,
+        input=given_shape,
+        output=output_shape,
         errors=tuple(shapes.get(error["shape"]) for error in raw.get("errors", ())),
-        facts=facts_of(service, name),
+        facts=facts_of(service, name, uri, given_shape, output_shape),
         result_wrapper=output.get("resultWrapper", ""),
         input_wire_name=given.get("locationName", ""),
         input_xml_namespace=_namespace(given),
