@@ -1,0 +1,211 @@
+"""A finished call becomes its records: one canonical line of compact JSON (UTF-8) for each account that gets a copy.
+
+Form: eventVersion 1.11 for every service (AWS moves its services one by one; 1.11 is the newest): the bucket before the
+object in `resources`, no empty session members. Its optional measurements (`httpStatusCode`, `startTime`, `endTime`,
+`turnAroundTime`) are left out; `objectSize` appears where the handler knows it. Keys stand in the order of real log files.
+Pure: the event ids come from the `uuid` passed in, the times from the call. Must not know ledgers, trails or selectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from opentrail.call import Call, HttpRequest, Resource
+from opentrail.errors import AwsError
+from opentrail.model.shapes import Operation
+from opentrail.record import parameters, s3_parameters
+from opentrail.record.identity import encoded_identity, foreign_identity, is_service_call, iso_second
+from opentrail.record.limits import TEXT_MAX, clip, render
+from opentrail.record.recipients import Recipient, foreign_parameters, recipients_of, shown_owner
+
+EVENT_VERSION: Final = "1.11"
+PLANS_MAX: Final = 1_024
+"""Operations whose fixed parts are kept in memory (each keeps its model there too)."""
+API_VERSIONS: Final = {"logs": "20140328", "events": "2015-10-07"}
+"""Services whose records carry `apiVersion` (real records); the others have none."""
+DENIED: Final = "AccessDenied"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is the same in every record of an operation."""
+
+    event_source: str
+    event_name: str
+    read_only: bool
+    management: bool
+    category: str
+    raw: bool
+    api_version: str
+    region: str
+    """Set for services that record in one region whatever the endpoint."""
+
+
+@lru_cache(maxsize=PLANS_MAX)
+def _plan(operation: Operation, documented_names: bool) -> _Plan:
+    facts = operation.facts
+    return _Plan(
+        event_source=facts.event_source,
+        event_name=facts.documented_name if documented_names else facts.event_name,
+        read_only=facts.read_only,
+        management=facts.category == "Management",
+        category=facts.category,
+        raw=s3_parameters.is_raw(operation),
+        api_version=API_VERSIONS.get(operation.service.name, ""),
+        region="us-east-1" if facts.global_service else "",
+    )
+
+
+def error_code(call: Call, error: AwsError) -> str:
+    """The name records give an error: S3's own code; elsewhere the shape's name (`NoSuchEntityException`), EC2's with
+    `Client.` or `Server.` in front, and a refusal always `AccessDenied`."""
+    service = call.operation.service
+    if s3_parameters.is_raw(call.operation):
+        return error.code
+    if service.protocol == "ec2":
+        return f"{'Server' if error.status >= 500 else 'Client'}.{error.code}"
+    if error.code in ("AccessDeniedException", DENIED):
+        return DENIED
+    modelled = service.error_codes.get(error.code)
+    return modelled.name if modelled is not None else error.code
+
+
+def _user_agent(call: Call, raw: bool) -> str | None:
+    given = call.request.headers.get("user-agent")
+    if given is not None and len(given) > 240:
+        given = clip(given, TEXT_MAX - 2)
+    if is_service_call(call.principal):
+        return given or call.principal.invoked_by
+    if raw:
+        return f"[{given or ''}]"
+    return given
+
+
+def _additional(call: Call) -> dict[str, Any]:
+    """S3's additionalEventData. Bytes count what crossed the wire, framing of aws-chunked included."""
+    shown: dict[str, Any] = {}
+    if call.signature_version:
+        shown["SignatureVersion"] = call.signature_version
+    tls, evidence = call.request.tls, call.evidence
+    if tls is not None:
+        shown["CipherSuite"] = tls.cipher_suite
+    if evidence.object_size is not None:
+        shown["objectSize"] = evidence.object_size
+    shown["bytesTransferredIn"] = call.bytes_in
+    if call.authentication_method:
+        shown["AuthenticationMethod"] = call.authentication_method
+    shown["x-amz-id-2"] = call.host_id
+    shown["bytesTransferredOut"] = call.bytes_out
+    if evidence.additional:
+        shown.update(evidence.additional)
+    return shown
+
+
+def _tls_details(request: HttpRequest) -> dict[str, str]:
+    tls = request.tls
+    shown = {"tlsVersion": tls.version, "cipherSuite": tls.cipher_suite} if tls is not None else {}
+    host = request.headers.get("host")
+    if host is not None:
+        shown["clientProvidedHostHeader"] = host
+    return shown
+
+
+def _resource(resource: Resource) -> dict[str, str]:
+    entry = {} if resource.account_id is None else {"accountId": resource.account_id}
+    if resource.type:
+        entry["type"] = resource.type
+    entry["ARNPrefix" if resource.prefix else "ARN"] = resource.arn
+    return entry
+
+
+def _resources(call: Call, plan: _Plan, recipient: Recipient) -> list[dict[str, str]]:
+    shown = s3_parameters.resources(call, shown_owner(call, recipient)) if plan.raw else []
+    if call.evidence.resources:
+        shown.extend(_resource(resource) for resource in call.evidence.resources)
+    return shown
+
+
+def _head(call: Call, plan: _Plan, request_parameters: Any, response_elements: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The record up to additionalEventData, which is the same in every copy, but for the identity."""
+    record: dict[str, Any] = {
+        "eventVersion": EVENT_VERSION,
+        "userIdentity": encoded_identity(call.principal),
+        "eventTime": iso_second(int(call.finished_at or call.started_at)),
+        "eventSource": plan.event_source,
+        "eventName": plan.event_name,
+        "awsRegion": plan.region or call.region,
+        "sourceIPAddress": call.request.remote_ip,
+    }
+    agent = _user_agent(call, plan.raw)
+    if agent is not None:
+        record["userAgent"] = agent
+    if call.error is not None:
+        record["errorCode"] = clip(error_code(call, call.error))
+        if call.error.message:
+            record["errorMessage"] = clip(call.error.message)
+    record["requestParameters"] = request_parameters
+    record["responseElements"] = response_elements
+    return record
+
+
+def _line(call: Call, plan: _Plan, head: dict[str, Any], recipient: Recipient, ids: tuple[str, str]) -> bytes:
+    """One copy: `head` continued. `ids` are (eventID, sharedEventID)."""
+    record = head
+    if plan.raw:
+        record["additionalEventData"] = _additional(call)
+    elif call.evidence.additional:
+        record["additionalEventData"] = call.evidence.additional
+    record["requestID"] = clip(call.request_id) if len(call.request_id) > 40 else call.request_id
+    record["eventID"] = ids[0]
+    record["readOnly"] = plan.read_only
+    resources = _resources(call, plan, recipient)
+    if resources:
+        record["resources"] = resources
+    record["eventType"] = "AwsApiCall"
+    if plan.api_version and (call.error is None or record["errorCode"] != DENIED):
+        record["apiVersion"] = plan.api_version
+    record["managementEvent"] = plan.management
+    record["recipientAccountId"] = recipient.account_id
+    if recipient.shared:
+        record["sharedEventID"] = ids[1]
+    record["eventCategory"] = plan.category
+    if call.request.tls is not None and not is_service_call(call.principal):
+        record["tlsDetails"] = _tls_details(call.request)
+    return render(record)
+
+
+def _foreign_head(call: Call, head: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **head,
+        "userIdentity": foreign_identity(call.principal),
+        "requestParameters": foreign_parameters(head["requestParameters"]),
+    }
+
+
+def build(call: Call, uuid: Callable[[], str], documented_names: bool = False) -> list[bytes]:
+    """The lines of a finished call, one for each recipient account; none for what AWS does not record.
+
+    `uuid` gives a new random UUID each time. With `documented_names` events bear the names of the S3 guide's lists where
+    those differ from real records. Never raises on what a client sent: text that cannot be encoded is replaced, what is
+    too large cut (`limits`). Calls whose authentication failed are not to be given.
+    """
+    operation = call.operation
+    if not operation.facts.recorded:
+        return []
+    recipients = recipients_of(call)
+    if not recipients:
+        return []
+    plan = _plan(operation, documented_names)
+    dialect = s3_parameters if plan.raw else parameters
+    head = _head(call, plan, dialect.request_parameters(call), dialect.response_elements(call))
+    if len(recipients) == 1 and not recipients[0].shared:
+        return [_line(call, plan, head, recipients[0], (uuid(), ""))]
+    shared = uuid()
+    lines = []
+    for recipient in recipients:
+        copy = _foreign_head(call, head) if recipient.foreign else dict(head)
+        lines.append(_line(call, plan, copy, recipient, (uuid(), shared)))
+    return lines

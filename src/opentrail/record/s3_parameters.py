@@ -1,0 +1,215 @@
+"""The raw dialect: what S3's records show of a request and its answer, taken from HTTP rather than from the model.
+
+requestParameters: `bucketName`, `key`, `Host`, every query parameter under its own name, some headers, and the XML body
+as JSON (user guide and real records 1.07 to 1.11). Bodies that are customers' content or lists of keys do not appear.
+What the client can choose freely never takes the place of `bucketName`, `key` or `Host`, on which rules match.
+responseElements: some response headers of object writes, else null. Knows nothing of accounts or of the record around.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from opentrail.call import Call
+from opentrail.model.shapes import Operation
+from opentrail.record.limits import omitted
+from opentrail.record.redact import is_secret_query
+from opentrail.record.xml_json import xml_as_json
+
+QUERIES_MAX: Final = 1_024
+"""Parsed query strings kept in memory."""
+QUERY_CACHED_MAX: Final = 256
+"""Characters; longer query strings are parsed each time."""
+BODY_MAX: Final = 256 * 1_024
+"""Bytes of XML or policy that are read for the record; a larger body is marked `omitted`, it would not fit anyway."""
+PAIRS_MAX: Final = 1_000
+"""Query parameters shown; the rest is left out."""
+
+RESERVED: Final = frozenset({"bucketName", "key", "Host", "bucketPolicy", "accessControlList"})
+"""Names a client's parameter or XML root may not take."""
+GRANT: Final = "x-amz-grant-"
+SHOWN_HEADERS: Final = frozenset(
+    {
+        "x-amz-acl",
+        "x-amz-grant-read",
+        "x-amz-grant-write",
+        "x-amz-grant-read-acp",
+        "x-amz-grant-write-acp",
+        "x-amz-grant-full-control",
+        "x-amz-copy-source",
+        "x-amz-copy-source-range",
+        "x-amz-copy-source-if-match",
+        "x-amz-copy-source-if-none-match",
+        "x-amz-copy-source-if-modified-since",
+        "x-amz-copy-source-if-unmodified-since",
+        "x-amz-storage-class",
+        "x-amz-server-side-encryption",
+        "x-amz-server-side-encryption-aws-kms-key-id",
+        "x-amz-server-side-encryption-customer-algorithm",
+        "x-amz-copy-source-server-side-encryption-customer-algorithm",
+        "x-amz-object-ownership",
+        "x-amz-request-payer",
+        "if-match",
+        "if-none-match",
+    }
+)
+_SHOWN_AS: Final = {"if-match": "If-Match", "if-none-match": "If-None-Match"}
+
+SHOWN_RESPONSE_HEADERS: Final[tuple[str, ...]] = (
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-version-id",
+    "x-amz-expiration",
+    "x-amz-copy-source-version-id",
+)
+ANSWERING: Final = frozenset(
+    {
+        "PutObject",
+        "PostObject",
+        "CopyObject",
+        "CreateMultipartUpload",
+        "CompleteMultipartUpload",
+        "UploadPart",
+        "UploadPartCopy",
+    }
+)
+"""Operations whose response headers appear."""
+SILENT_BODIES: Final = frozenset({"DeleteObjects", "PutBucketAnalyticsConfiguration"})
+"""Bucket operations whose XML does not appear."""
+SHOWN_OBJECT_BODIES: Final = frozenset({"CompleteMultipartUpload", "PutObjectAcl"})
+"""Object operations whose XML does appear; tags, retention, restore and select bodies stay out."""
+PREFIXED: Final = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions", "HeadBucket", "DeleteObjects"})
+"""Operations on many objects: their resource is a prefix."""
+WITHOUT_RESOURCES: Final = frozenset({"CreateBucket", "ListBuckets", "ListDirectoryBuckets"})
+
+
+def is_raw(operation: Operation) -> bool:
+    """Whether the operation is recorded in this dialect."""
+    return operation.service.name in ("s3", "s3control")
+
+
+def parse_query(query: str) -> dict[str, str | list[str]]:
+    """Every pair that may be shown, decoded, in order; a name that comes again makes an array."""
+    shown: dict[str, str | list[str]] = {}
+    for pair in query.split("&", PAIRS_MAX)[:PAIRS_MAX]:
+        name, _, value = pair.partition("=")
+        name = unquote_plus(name)
+        if not name or name in RESERVED or is_secret_query(name):
+            continue
+        value = unquote_plus(value)
+        known = shown.get(name)
+        if known is None:
+            shown[name] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            shown[name] = [known, value]
+    return shown
+
+
+_cached_query = lru_cache(maxsize=QUERIES_MAX)(parse_query)
+
+
+def _query(query: str) -> dict[str, str | list[str]]:
+    return _cached_query(query) if len(query) <= QUERY_CACHED_MAX else parse_query(query)
+
+
+def _show_headers(call: Call, shown: dict[str, Any]) -> None:
+    grants: dict[str, str] = {}
+    nested = call.operation.name == "CreateBucket"
+    for name, value in call.request.headers.items():
+        if name not in SHOWN_HEADERS:
+            continue
+        if nested and name.startswith(GRANT):
+            grants[name] = value
+        else:
+            shown[_SHOWN_AS.get(name, name)] = value
+    if grants:
+        shown["accessControlList"] = grants
+
+
+def _shows_body(operation: Operation) -> bool:
+    if operation.name in SILENT_BODIES:
+        return False
+    return operation.facts.level != "object" or operation.name in SHOWN_OBJECT_BODIES
+
+
+def _policy_as_json(body: bytes) -> Any:  # noqa: ANN401  (JSON of any shape)
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def _show_body(call: Call, shown: dict[str, Any]) -> None:
+    if not _shows_body(call.operation):
+        return
+    if len(call.raw_body) > BODY_MAX:
+        shown.update(omitted())
+        return
+    if call.operation.name == "PutBucketPolicy":
+        policy = _policy_as_json(call.raw_body)
+        if policy is not None:
+            shown["bucketPolicy"] = policy
+        return
+    for name, value in (xml_as_json(call.raw_body) or {}).items():
+        if name not in RESERVED:
+            shown.setdefault(name, value)
+
+
+def request_parameters(call: Call) -> dict[str, Any] | None:
+    """`requestParameters` of an S3 call. A body that cannot be read is left out."""
+    request, given = call.request, call.input
+    shown: dict[str, Any] = {}
+    if call.operation.service.name == "s3":
+        bucket = given.get("Bucket")
+        if bucket is not None:
+            shown["bucketName"] = str(bucket)
+    host = request.headers.get("host")
+    if host is not None:
+        shown["Host"] = host
+    if request.query:
+        shown.update(_query(request.query))
+    key = given.get("Key")
+    if key is not None and "bucketName" in shown:
+        shown["key"] = str(key)
+    if not SHOWN_HEADERS.isdisjoint(request.headers):
+        _show_headers(call, shown)
+    if call.raw_body:
+        _show_body(call, shown)
+    return shown or None
+
+
+def response_elements(call: Call) -> dict[str, str] | None:
+    """`responseElements` of an S3 call: headers of a finished object write."""
+    if call.error is not None or call.operation.name not in ANSWERING:
+        return None
+    headers = call.evidence.response_headers
+    shown = {name: headers[name] for name in SHOWN_RESPONSE_HEADERS if name in headers}
+    return shown or None
+
+
+def resources(call: Call, owner: str) -> list[dict[str, str]]:
+    """`resources` of an S3 call: the bucket first (as of 1.11), then the object or the prefix, then the handler's own.
+
+    `owner` is the account shown for the bucket; empty leaves it out. Operations on no bucket have none.
+    """
+    given, name = call.input, call.operation.name
+    bucket = given.get("Bucket")
+    shown: list[dict[str, str]] = []
+    missing = call.error is not None and call.error.code == "NoSuchBucket"
+    if bucket is not None and not missing and name not in WITHOUT_RESOURCES and call.operation.service.name == "s3":
+        arn = f"arn:aws:s3:::{bucket}"
+        entry = {"accountId": owner} if owner else {}
+        shown.append({**entry, "type": "AWS::S3::Bucket", "ARN": arn})
+        if name in PREFIXED:
+            prefix = given.get("Prefix") or ""
+            shown.append({"type": "AWS::S3::Object", "ARNPrefix": f"{arn}/{prefix}"})
+        elif call.operation.facts.level == "object" and given.get("Key") is not None:
+            shown.append({"type": "AWS::S3::Object", "ARN": f"{arn}/{given['Key']}"})
+    return shown
