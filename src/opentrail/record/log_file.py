@@ -1,0 +1,72 @@
+"""Log files: their bytes and their names. Lines go in as they are in the ledger, byte for byte.
+
+Everything is a function of the input, so that a delivery that is repeated writes the same file under the same name
+(CloudTrail user guide, log file names). Knows no bucket, no trail's state and no clock.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import hashlib
+import string
+from collections.abc import Sequence
+from typing import Final
+
+CONTENT_TYPE: Final = "application/json"
+CONTENT_ENCODING: Final = "gzip"
+FILE_MAX: Final = 50 * 1024 * 1024
+"""Bytes of the largest log file, compressed."""
+UNIQUE_LENGTH: Final = 16
+"""Characters of a name's unique part."""
+PREFIX_MAX: Final = 200
+"""Characters of a trail's S3KeyPrefix."""
+COMPRESSION: Final = 6
+_ALPHABET: Final = string.ascii_letters + string.digits
+
+
+def render_log_file(lines: Sequence[bytes]) -> bytes:
+    """`{"Records":[…]}`, uncompressed: the text whose SHA-256 the digest names."""
+    return b'{"Records":[' + b",".join(lines) + b"]}"
+
+
+def compress(text: bytes) -> bytes:
+    """Gzip without a time, so that the same text gives the same bytes."""
+    return gzip.compress(text, COMPRESSION, mtime=0)
+
+
+def sha256_hex(text: bytes) -> str:
+    """Lower-case hexadecimal SHA-256, as digests name files."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def unique_name(*parts: str) -> str:
+    """16 letters and digits that stand for `parts` (trail, first Seq, …): the same parts, the same name."""
+    number = int.from_bytes(hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest())
+    letters = []
+    for _ in range(UNIQUE_LENGTH):
+        number, index = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[index])
+    return "".join(letters)
+
+
+def in_utc(moment: datetime.datetime) -> datetime.datetime:
+    """The moment in UTC; one without a zone is taken to be in UTC already."""
+    return moment.astimezone(datetime.UTC) if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+
+
+def folder(prefix: str, org_id: str, account: str, kind: str, region: str, moment: datetime.datetime) -> str:
+    """`[prefix/]AWSLogs/[org/]account/kind/region/YYYY/MM/DD/`. `kind` is CloudTrail or CloudTrail-Digest."""
+    parts = [prefix.rstrip("/")] if prefix.rstrip("/") else []
+    parts += ["AWSLogs", *([org_id] if org_id else []), account, kind, region]
+    return "/".join(parts) + moment.strftime("/%Y/%m/%d/")
+
+
+def log_file_key(
+    prefix: str, org_id: str, account: str, region: str, delivered_at: datetime.datetime, unique16: str
+) -> str:
+    """The key of a log file. `region` is that of the events; the time, that of delivery, counts in minutes."""
+    moment = in_utc(delivered_at)
+    stamp = moment.strftime("%Y%m%dT%H%MZ")
+    name = f"{account}_CloudTrail_{region}_{stamp}_{unique16}.json.gz"
+    return folder(prefix, org_id, account, "CloudTrail", region, moment) + name
