@@ -54,5 +54,5 @@ def received(request: AWSRequest, data: bytes = b"") -> HttpRequest:
     names = dict.fromkeys(name.lower() for name in request.headers)
     headers = {name: ",".join(request.headers.get_all(name)) for name in names}
     headers["host"] = parts.netloc
-    text = {n: v if isinstance(v, str) else v.decode("latin-1") for n, v in headers.items()}
+    text = {n: (v if isinstance(v, str) else v.decode("latin-1")).strip() for n, v in headers.items()}
     return HttpRequest(request.method, parts.path or "/", parts.query, text, Bytes(data), "192.0.2.1")
