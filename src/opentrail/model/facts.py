@@ -26,6 +26,7 @@ SENSITIVE_MAX = 64
 TEMPLATES_MAX = 2_048
 """Resource templates kept compiled."""
 ANY = "*"
+S3_ARN = "arn:{partition}:s3:"
 
 _PART = re.compile(r"\[([^\]{]*)\{([^}|]+)\}([^\]]*)\]|\{([^}|]+)(?:\|([^}]*))?\}")
 
@@ -121,17 +122,21 @@ def resource_arn(template: str, given: Mapping[str, Any], partition: str, region
     """The ARN that `Facts.resource` means for the input `given`.
 
     `{a.b}` is the member b of the member a, or `*` when it is missing (`{a|x}`: or `x`); `[{a}/]` is left out when `a` is
-    missing or `default`. Where a member holds an ARN or a URL instead of a name, an ARN that would end the template is
-    taken whole, otherwise what follows the last slash is the name.
+    missing or `default`. Where the input may hold an ARN instead of a name, one that would end the template is taken
+    whole if it is of the template's service, and counts for what follows its last slash elsewhere; so does a QueueUrl.
+    S3's names and keys are never read that way.
     """
     fixed = {"partition": partition, "region": region, "account": account}
     parts = _template(template)
+    names_only = template.startswith(S3_ARN)
     out = []
     for index, (before, opening, name, closing, default) in enumerate(parts[:-1]):
         value = fixed[name] if name in fixed else _dig(given, name)
-        if value.startswith("arn:") and index == len(parts) - 2 and not parts[-1][0]:
-            return value
-        if "://" in value or value.startswith("arn:"):
+        if not names_only and value.startswith("arn:"):
+            if index == len(parts) - 2 and not parts[-1][0] and _same_service(template, value):
+                return value
+            value = value.rpartition("/")[2]
+        elif name == "QueueUrl":
             value = value.rpartition("/")[2]
         out.append(before)
         if default:
@@ -140,6 +145,11 @@ def resource_arn(template: str, given: Mapping[str, Any], partition: str, region
             out.append(opening + value + closing)
     out.append(parts[-1][0])
     return "".join(out)
+
+
+def _same_service(template: str, arn: str) -> bool:
+    """A template that is one member only says nothing of a service."""
+    return template.startswith("{") or template.split(":", 3)[2:3] == arn.split(":", 3)[2:3]
 
 
 def _dig(given: Mapping[str, Any], path: str) -> str:

@@ -77,12 +77,18 @@ class Models:
         self._pinned: dict[str, ServiceModel] = {}
         self._others: OrderedDict[str, ServiceModel] = OrderedDict()
         self._signing: dict[str, tuple[str, ...]] = {}
-        self._targets: dict[str, str] = {}
-        for name, row in index.items():
-            signing_name = row["signing_name"]
-            self._signing[signing_name] = (*self._signing.get(signing_name, ()), name)
-            if row["target_prefix"]:
-                self._targets.setdefault(row["target_prefix"], name)
+        self._targets: dict[str, tuple[str, ...]] = {}
+        self._versions: dict[str, tuple[str, ...]] = {}
+        self._prefixes: dict[str, str] = {}
+        for name, row in sorted(index.items(), key=lambda item: (item[0] not in IN_SCOPE, item[0])):
+            _append(self._signing, row["signing_name"], name)
+            self._prefixes.setdefault(row["endpoint_prefix"], row["signing_name"])
+            if "query" in row["protocols"]:
+                _append(self._versions, row["api_version"], name)
+            if target := row["target_prefix"]:
+                _append(self._targets, target, name)
+                if "." in target:
+                    _append(self._targets, target.rpartition(".")[2], name)
 
     def names(self) -> tuple[str, ...]:
         """Every service, sorted."""
@@ -98,7 +104,20 @@ class Models:
 
     def by_target_prefix(self, prefix: str) -> str | None:
         """The service whose `X-Amz-Target` is `<prefix>.<Operation>`."""
-        return self._targets.get(prefix)
+        return next(iter(self.by_target(prefix)), None)
+
+    def by_target(self, prefix: str) -> tuple[str, ...]:
+        """As `by_target_prefix`, all of them (Timestream's two share one). A prefix with dots is also known by its last
+        part: CloudTrail answers to `CloudTrail_20131101`."""
+        return self._targets.get(prefix, ())
+
+    def by_query_version(self, api_version: str) -> tuple[str, ...]:
+        """The services that speak the query protocol in this API version (`2011-06-15`)."""
+        return self._versions.get(api_version, ())
+
+    def by_endpoint_prefix(self, prefix: str) -> str:
+        """The signing name of the service at the host `<prefix>.<region>.amazonaws.com`; empty when unknown."""
+        return self._prefixes.get(prefix, "")
 
     def service(self, name: str) -> ServiceModel:
         """The model of a service, loaded at first use; KeyError for a name that is not in `names()`."""
@@ -144,6 +163,10 @@ class Models:
             if len(self._others) > OTHER_SERVICES_MAX:
                 self._others.popitem(last=False)
         return model
+
+
+def _append(groups: dict[str, tuple[str, ...]], key: str, name: str) -> None:
+    groups[key] = (*groups.get(key, ()), name)
 
 
 @cache
