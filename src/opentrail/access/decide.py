@@ -1,0 +1,257 @@
+"""May they? The one permission check: weighs every policy that has a say in one question.
+
+Source: IAM user guide, "Policy evaluation logic" (within an account, across accounts, permissions boundaries, session
+policies), and for access control lists the S3 user guide, "How Amazon S3 authorizes a request"; for the wording of a
+refusal "Troubleshoot access denied error messages" and real records. The default is refusal.
+Pure: whoever asks has gathered the policies and the facts of the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from opentrail.access.acl import admits_account, admits_group, canonical_id
+from opentrail.access.document import Verdict
+from opentrail.access.policy import compile_policy
+from opentrail.access.principals import Naming
+from opentrail.access.public import policy_is_public
+from opentrail.call import Access, AclGrants, Principal
+from opentrail.errors import AwsError
+
+Source = Literal[
+    "",
+    "root",
+    "identity-based policy",
+    "resource-based policy",
+    "permissions boundary",
+    "session policy",
+    "role trust policy",
+    "access control list",
+]
+"""What decided; in a refusal, what denied or what was missing an allow."""
+
+POLICY_REPAIR = frozenset({"s3:getbucketpolicy", "s3:putbucketpolicy", "s3:deletebucketpolicy"})
+"""What the root of the owning account may do whatever the bucket's policy says, so that nobody locks himself out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an identity's own side says: JSON texts, none for callers without an identity here."""
+
+    policies: tuple[str, ...] = ()
+    boundary: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Tags of the user or role, for `aws:PrincipalTag`."""
+
+
+NO_IDENTITY = Identity()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer. `by_acl`: nothing but an access control list allowed it (the record's `aclRequired`)."""
+
+    allowed: bool
+    explicit_deny: bool = False
+    by_acl: bool = False
+    reason: Source = ""
+
+
+_ALLOWED: dict[Source, Decision] = {
+    source: Decision(True, reason=source)
+    for source in ("root", "identity-based policy", "resource-based policy", "role trust policy")
+}
+_BY_ACL = Decision(True, by_acl=True, reason="access control list")
+
+
+class Facts:
+    """Looks up condition keys: those of the question, of the request, and the caller's tags."""
+
+    __slots__ = ("context", "identity", "principal", "question")
+
+    def __init__(
+        self, principal: Principal, identity: Identity, question: Access, context: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        self.principal = principal
+        self.identity = identity
+        self.question = question
+        self.context = context
+
+    def __call__(self, key: str) -> tuple[str, ...] | None:
+        found = self.question.context.get(key)
+        if found is None:
+            found = self.context.get(key)
+        if found is not None:
+            return found
+        if key.startswith("aws:principaltag/"):
+            return self._tag(key[len("aws:principaltag/") :])
+        if key == "aws:resourceaccount" and self.question.resource_account:
+            return (self.question.resource_account,)
+        return None
+
+    def _tag(self, name: str) -> tuple[str, ...] | None:
+        session = self.principal.session
+        for key, value in (*(session.tags if session is not None else ()), *self.identity.tags):
+            if key.lower() == name:
+                return (value,)
+        return None
+
+
+def decide(
+    principal: Principal, identity: Identity, question: Access, context: Mapping[str, tuple[str, ...]]
+) -> Decision:
+    """Whether `principal` may do what `question` asks. Raises AwsError only if a stored policy cannot be read."""
+    own = question.resource_account in ("", principal.account_id) and principal.type not in ("AWSService", "Anonymous")
+    if principal.type == "Root" and own and not question.trust:
+        if not question.resource_policy and (question.acl is None or not _foreign(question, question.acl)):
+            return _ALLOWED["root"]
+        if question.action.lower() in POLICY_REPAIR:
+            return _ALLOWED["root"]
+    facts = Facts(principal, identity, question, context)
+    verdict, naming = Verdict.SILENT, Naming.NOT
+    if question.resource_policy:
+        policy = compile_policy(question.resource_policy)
+        verdict, naming = policy.verdict_for(principal, question.action, question.resource, facts)
+        if verdict is Verdict.DENY:
+            return _denied("role trust policy" if question.trust else "resource-based policy")
+    if question.restrict_public and not own and principal.type != "AWSService":
+        naming = _unless_public(naming, question)
+    if principal.type in ("AWSService", "Anonymous"):
+        return _without_identity(principal, question, naming)
+    return _with_identity(facts, own, naming)
+
+
+def _unless_public(naming: Naming, question: Access) -> Naming:
+    """RestrictPublicBuckets: a public policy admits nobody outside the owner's account."""
+    public = bool(question.resource_policy) and policy_is_public(question.resource_policy)
+    return Naming.NOT if public else naming
+
+
+def _denied(source: Source) -> Decision:
+    return Decision(False, explicit_deny=True, reason=source)
+
+
+def _foreign(question: Access, acl: AclGrants) -> bool:
+    """Whether the object belongs to somebody else than its bucket, whose policies then cannot allow anything."""
+    return bool(question.resource_account) and acl.owner_id != canonical_id(question.resource_account)
+
+
+def _without_identity(principal: Principal, question: Access, naming: Naming) -> Decision:
+    """Services and anonymous callers: only the resource's side can admit them."""
+    acl = question.acl
+    if naming is not Naming.NOT and not (acl is not None and _foreign(question, acl)):
+        return _ALLOWED["role trust policy" if question.trust else "resource-based policy"]
+    if acl is not None and admits_group(acl, principal):
+        return _BY_ACL
+    return Decision(False, reason="resource-based policy")
+
+
+def _with_identity(facts: Facts, own: bool, naming: Naming) -> Decision:
+    """Callers with policies of their own: the identity's side, then how it joins with the resource's."""
+    principal, identity, question = facts.principal, facts.identity, facts.question
+    granted = Verdict.ALLOW if principal.type == "Root" else _weigh(identity.policies, facts)
+    if granted is Verdict.DENY:
+        return _denied("identity-based policy")
+    bounded = _weigh((identity.boundary,), facts) if identity.boundary else Verdict.ALLOW
+    if bounded is Verdict.DENY:
+        return _denied("permissions boundary")
+    narrowed = _session(facts)
+    if narrowed is Verdict.DENY:
+        return _denied("session policy")
+    within = bounded is Verdict.ALLOW and narrowed is Verdict.ALLOW
+    effective = within and granted is Verdict.ALLOW
+    source = _allowed_by(question, own, naming, effective, within)
+    if source:
+        return _ALLOWED[source]
+    if question.acl is not None and _by_acl(question.acl, principal, own, effective, within):
+        return _BY_ACL
+    return Decision(False, reason=_missing(granted, bounded, narrowed, question.trust))
+
+
+def _weigh(texts: tuple[str, ...], facts: Facts) -> Verdict:
+    """The strongest word of several policies."""
+    question = facts.question
+    best = Verdict.SILENT
+    for text in texts:
+        verdict = compile_policy(text).verdict(question.action, question.resource, facts)
+        if verdict is Verdict.DENY:
+            return verdict
+        if verdict is Verdict.ALLOW:
+            best = verdict
+    return best
+
+
+def _session(facts: Facts) -> Verdict:
+    """What the session's policies leave. A federated user without any has nothing; other sessions have everything."""
+    session = facts.principal.session
+    if session is not None and session.policies:
+        return _weigh(session.policies, facts)
+    return Verdict.SILENT if facts.principal.type == "FederatedUser" else Verdict.ALLOW
+
+
+def _allowed_by(question: Access, own: bool, naming: Naming, effective: bool, within: bool) -> Source:
+    """Which policy allows it; empty if none does. `effective`: the identity's side allows; `within`: its limits do."""
+    if question.acl is not None and _foreign(question, question.acl):
+        return ""
+    if effective and own and not question.trust:
+        return "identity-based policy"
+    named = naming is Naming.ITSELF or (naming is Naming.ROLE and within)
+    if (own and named) or (effective and naming is not Naming.NOT):
+        return "role trust policy" if question.trust else "resource-based policy"
+    return ""
+
+
+def _by_acl(acl: AclGrants, principal: Principal, own: bool, effective: bool, within: bool) -> bool:
+    """A list names accounts, whose identity policies decide further; its groups also admit the owner's own users."""
+    if effective:
+        return admits_account(acl, principal) or admits_group(acl, principal)
+    return own and within and admits_group(acl, principal)
+
+
+def _missing(granted: Verdict, bounded: Verdict, narrowed: Verdict, trust: bool) -> Source:
+    """What would have had to allow it, the first in AWS's order."""
+    if granted is not Verdict.ALLOW:
+        return "identity-based policy"
+    if bounded is not Verdict.ALLOW:
+        return "permissions boundary"
+    if narrowed is not Verdict.ALLOW:
+        return "session policy"
+    return "role trust policy" if trust else "resource-based policy"
+
+
+ACCESS_DENIED = {
+    "s3": ("AccessDenied", 403),
+    "iam": ("AccessDenied", 403),
+    "sts": ("AccessDenied", 403),
+    "cloudwatch": ("AccessDenied", 403),
+    "sqs": ("AccessDenied", 403),
+    "sns": ("AuthorizationError", 403),
+}
+"""IAM prefix -> (error code, status); all others speak JSON and say AccessDeniedException 400."""
+_DEFAULT = ("AccessDeniedException", 400)
+
+
+def refusal(decision: Decision, principal: Principal, question: Access) -> AwsError:
+    """The error that a refused caller gets. Strangers to the owner's account are told nothing by S3."""
+    service = question.action.partition(":")[0].lower()
+    code, status = ACCESS_DENIED.get(service, _DEFAULT)
+    stranger = principal.type == "Anonymous" or question.resource_account not in ("", principal.account_id)
+    if service == "s3" and (stranger or principal.type == "AWSService"):
+        return AwsError(code, "Access Denied", status)
+    return AwsError(code, _sentence(decision, principal, question, service), status)
+
+
+def _sentence(decision: Decision, principal: Principal, question: Access, service: str) -> str:
+    who = principal.arn or principal.invoked_by or "anonymous"
+    words = [f"User: {who} is not authorized to perform: {question.action}"]
+    if question.resource != "*":
+        quote = '"' if service == "s3" else ""
+        words.append(f"on resource: {quote}{question.resource}{quote}")
+    if decision.explicit_deny:
+        article = "an" if decision.reason[:1] in ("i", "a") else "a"
+        words.append(f"with an explicit deny in {article} {decision.reason}")
+    elif not question.trust:
+        words.append(f"because no {decision.reason} allows the {question.action} action")
+    return " ".join(words)
