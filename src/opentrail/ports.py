@@ -201,6 +201,40 @@ class History(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class IndexedEvent:
+    """What a history index keeps of one line. `time` is epoch seconds, `values` (AttributeKey, AttributeValue) pairs."""
+
+    seq: Seq
+    time: int
+    account_id: str
+    region: str
+    data: bool
+    event_id: str
+    values: tuple[tuple[str, str], ...]
+
+
+class HistoryIndex(Protocol):
+    """Finds events by attribute. Holds nothing that cannot be rebuilt from the ledger; called from worker threads, but
+    never two writers at once."""
+
+    def cursor(self) -> Seq:
+        """The Seq up to which lines are indexed; 0 for a new index."""
+        ...
+
+    def add(self, events: Sequence[IndexedEvent], through: Seq) -> None:
+        """All or nothing: the events and the cursor. MUST accept events again that it has."""
+        ...
+
+    def find(self, query: HistoryQuery) -> Sequence[tuple[int, Seq]]:
+        """(time, Seq) of up to `query.limit` events, newest first by (time, Seq)."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything and start at Seq 0."""
+        ...
+
+
 class NoHistory:
     """The history of a house that keeps none."""
 

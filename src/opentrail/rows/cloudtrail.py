@@ -10,24 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from opentrail.ports import Key, Seq
+from opentrail.record.event_selectors import DEFAULT_SELECTORS
 from opentrail.state import Row, Table
 
 DELIVERY_PRINCIPAL = "cloudtrail.amazonaws.com"
 """The service principal that delivers log files and digests."""
 REVISION_DIGITS = 10
 """Revisions and counters are zero-padded to this many digits in keys, so that they sort."""
-DEFAULT_SELECTORS: tuple[dict[str, Any], ...] = (
-    {
-        "ReadWriteType": "All",
-        "IncludeManagementEvents": True,
-        "DataResources": [],
-        "ExcludeManagementEventSources": [],
-    },
-)
-"""What a trail selects until PutEventSelectors says otherwise. Source: cloudtrail.md §7.3, GetEventSelectors."""
 
 
-class Trail(Row):
+class Trail(Row, frozen=True):
     """A trail that exists. Keyed by account, home region and name. Times are epoch seconds, 0 for never."""
 
     id: str
@@ -46,7 +38,7 @@ class Trail(Row):
         return trail_arn(self.account_id, self.home_region, self.name)
 
 
-class TrailConfig(Row):
+class TrailConfig(Row, frozen=True):
     """A trail's configuration from its commit until the next. Keyed by trail id and revision."""
 
     name: str
@@ -73,7 +65,7 @@ class TrailConfig(Row):
         return trail_arn(self.account_id, self.home_region, self.name)
 
 
-class DeliveryStatus(Row):
+class DeliveryStatus(Row, frozen=True):
     """What GetTrailStatus says about log files. Keyed by trail id and region. Times are epoch seconds, 0 for never."""
 
     delivered_at: float = 0.0
@@ -84,14 +76,14 @@ class DeliveryStatus(Row):
     notification_attempted_at: float = 0.0
 
 
-class DigestStatus(Row):
+class DigestStatus(Row, frozen=True):
     """What GetTrailStatus says about digests. Keyed by trail id and region. Times are epoch seconds, 0 for never."""
 
     delivered_at: float = 0.0
     error: str = ""
 
 
-class DeliveryCursor(Row):
+class DeliveryCursor(Row, frozen=True):
     """How far a trail's lines have been laid out in files. Keyed by trail id."""
 
     through: Seq
@@ -102,7 +94,7 @@ class DeliveryCursor(Row):
     """Files planned so far: the number of the next."""
 
 
-class PlannedFile(Row):
+class PlannedFile(Row, frozen=True):
     """A log file that is to be written, to the byte. Keyed by trail id and file number; gone with its delivery."""
 
     bucket: str
@@ -114,13 +106,15 @@ class PlannedFile(Row):
     oldest: str
     newest: str
     """eventTime of the oldest and the newest record, as recorded."""
+    stamp: float
+    """The delivery time that the name shows, epoch seconds."""
     digested: bool = False
     """Log file validation was on: a digest has to name the file."""
-    trail_arn: str = ""
     topic_arn: str = ""
+    """Who is told of the delivery; empty for nobody."""
 
 
-class DeliveredFile(Row):
+class DeliveredFile(Row, frozen=True):
     """A delivered log file that no digest names yet. Keyed by trail id, region and file number."""
 
     bucket: str
@@ -133,7 +127,7 @@ class DeliveredFile(Row):
     """When it was delivered, epoch seconds; never goes back within a trail."""
 
 
-class DigestChain(Row):
+class DigestChain(Row, frozen=True):
     """Where a trail's chain of digests in one region ends. Keyed by trail id and region."""
 
     account_id: str
@@ -147,7 +141,7 @@ class DigestChain(Row):
     planned: DigestPlan | None = None
 
 
-class DigestPlan(Row):
+class DigestPlan(Row, frozen=True):
     """The next digest, decided before it is written, so that writing it twice gives the same bytes."""
 
     start: int
@@ -160,7 +154,7 @@ class DigestPlan(Row):
     final: bool = False
 
 
-class SigningKey(Row):
+class SigningKey(Row, frozen=True):
     """A region's key for signing digests. Keyed by region and fingerprint. Times are epoch seconds."""
 
     fingerprint: str
@@ -172,7 +166,7 @@ class SigningKey(Row):
     valid_until: int
 
 
-class Change(Row):
+class Change(Row, frozen=True):
     """The newest change of any trail's configuration; readers hold on to theirs until this row differs."""
 
     trail_id: str

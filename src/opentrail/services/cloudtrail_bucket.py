@@ -1,0 +1,89 @@
+"""May CloudTrail write into this bucket? Asked as CloudTrail itself, on the one road, when a trail is made or changed.
+
+The check is the act: GetBucketAcl, then zero-byte markers where the log files will go, which stay behind even if the
+trail is refused. Source: cloudtrail.md §4.1, §9. A Requester Pays bucket is refused by S3 itself, because the markers
+carry no `x-amz-request-payer`.
+"""
+
+from __future__ import annotations
+
+from opentrail.call import Call, Principal
+from opentrail.errors import AwsError
+from opentrail.ports import Road
+from opentrail.rows.cloudtrail import DELIVERY_PRINCIPAL, TrailConfig
+from opentrail.state import Unit
+
+BUCKET_OWNER_FULL_CONTROL = "bucket-owner-full-control"
+"""The canned ACL on everything that CloudTrail writes; bucket policies insist on it."""
+VALIDATION_MESSAGE = "CloudTrail validation message."
+"""What a topic is sent when a trail begins to use it. Source: cloudtrail.md §10.1."""
+
+_ABSENT = frozenset({"NoSuchBucket", "404", "NotFound"})
+
+
+def as_cloudtrail(account_id: str, arn: str) -> Principal:
+    """CloudTrail acting for a trail."""
+    return Principal(
+        type="AWSService",
+        account_id=account_id,
+        invoked_by=DELIVERY_PRINCIPAL,
+        source_arn=arn,
+        source_account=account_id,
+    )
+
+
+async def check_bucket_access(call: Call, unit: Unit, config: TrailConfig) -> None:
+    """Raises S3BucketDoesNotExistException or InsufficientS3BucketPolicyException. Done once a call, however often the
+    call is walked."""
+    done = f"checked {config.bucket}/{config.prefix} {config.validation}"
+    if done in call.stash:
+        return
+    principal = as_cloudtrail(config.account_id, config.arn)
+    road = unit.house.road
+    try:
+        await road.call(principal, "s3", "GetBucketAcl", {"Bucket": config.bucket}, region=config.home_region)
+        for folder in marker_keys(config):
+            await _put_marker(road, principal, config, folder)
+    except AwsError as error:
+        raise refusal(config.bucket, error) from error
+    call.stash[done] = True
+
+
+def marker_keys(config: TrailConfig) -> list[str]:
+    """Where the markers go: the folder of the log files and, with validation on, of the digests."""
+    base = f"{config.prefix}/" if config.prefix else ""
+    folders = ["CloudTrail", "CloudTrail-Digest"] if config.validation else ["CloudTrail"]
+    return [f"{base}AWSLogs/{config.account_id}/{folder}/" for folder in folders]
+
+
+async def _put_marker(road: Road, principal: Principal, config: TrailConfig, key: str) -> None:
+    target = {"Bucket": config.bucket, "Key": key, "ACL": BUCKET_OWNER_FULL_CONTROL}
+    await road.call(principal, "s3", "PutObject", target, region=config.home_region, body=b"")
+
+
+def refusal(bucket: str, error: AwsError) -> AwsError:
+    """CloudTrail's error for what S3 said; an error of the store itself stays what it is."""
+    if error.status >= 500:
+        return error
+    if error.code in _ABSENT:
+        return AwsError("S3BucketDoesNotExistException", f"S3 bucket {bucket} does not exist!")
+    return AwsError(
+        "InsufficientS3BucketPolicyException", f"Incorrect S3 bucket policy is detected for bucket: {bucket}"
+    )
+
+
+async def check_topic_access(call: Call, unit: Unit, config: TrailConfig) -> None:
+    """Sends the validation message; raises InsufficientSnsTopicPolicyException. Once a call."""
+    done = f"checked {config.topic_arn}"
+    if not config.topic_arn or done in call.stash:
+        return
+    principal = as_cloudtrail(config.account_id, config.arn)
+    message = {"TopicArn": config.topic_arn, "Message": VALIDATION_MESSAGE}
+    region = config.topic_arn.split(":")[3]
+    try:
+        await unit.house.road.call(principal, "sns", "Publish", message, region=region)
+    except AwsError as error:
+        raise AwsError(
+            "InsufficientSnsTopicPolicyException", "SNS Topic does not exist or the topic policy is incorrect!"
+        ) from error
+    call.stash[done] = True

@@ -1,0 +1,162 @@
+"""What CloudTrail accepts as a name, an ARN, a bucket, a prefix or a tag, with the error it gives for the rest.
+
+Pure checks: they see text only and know neither the state nor other services. Source of rules and codes: cloudtrail.md
+§7.2, §7.3 and the documentation of the model's exceptions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from opentrail.errors import AwsError
+from opentrail.rows.cloudtrail import trail_arn
+
+TRAIL_NAME_MIN, TRAIL_NAME_MAX = 3, 128
+PREFIX_MAX = 200
+TOPIC_MAX = 256
+TAGS_MAX = 50
+TAG_KEY_MAX, TAG_VALUE_MAX = 128, 256
+"""Lengths in characters, counts in tags."""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_ADJACENT = re.compile(r"[._-]{2}")
+_IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
+_ARN = re.compile(r"arn:[a-z-]+:cloudtrail:([a-z0-9-]+):(\d{12}):trail/(.+)", re.ASCII | re.DOTALL)
+_OTHER_ARN = re.compile(r"arn:[a-z-]+:cloudtrail:[a-z0-9-]+:\d{12}:(eventdatastore|channel|dashboard)/.+", re.ASCII)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_TOPIC = re.compile(r"(arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:)?[A-Za-z0-9_-]+", re.ASCII)
+_TAG = re.compile(r"[\w\s.:/=+@-]*")
+_KEY_ID = re.compile(
+    r"(arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:)?(alias/[A-Za-z0-9/_-]+|(key/)?(mrk-)?[0-9a-f-]{32,36})", re.ASCII
+)
+
+
+def check_trail_name(name: str) -> str:
+    """The name; raises InvalidTrailNameException."""
+    length = len(name)
+    if length < TRAIL_NAME_MIN:
+        raise _name_error(
+            f"Trail name too short. Minimum allowed length: {TRAIL_NAME_MIN} characters."
+            f" Specified name length: {length} characters."
+        )
+    if length > TRAIL_NAME_MAX:
+        raise _name_error(
+            f"Trail name too long. Maximum allowed length: {TRAIL_NAME_MAX} characters."
+            f" Specified name length: {length} characters."
+        )
+    if not _NAME.fullmatch(name):
+        raise _name_error(
+            "Trail name or ARN can only contain uppercase letters, lowercase letters, numbers, periods (.), hyphens (-),"
+            " and underscores (_)."
+        )
+    if not name[0].isalnum():
+        raise _name_error("Trail name must starts with a letter or number.")
+    if not name[-1].isalnum():
+        raise _name_error("Trail name must ends with a letter or number.")
+    if _ADJACENT.search(name):
+        raise _name_error("Trail name must not have adjacent periods, underscores or hyphens.")
+    if _IPV4.fullmatch(name):
+        raise _name_error("Trail name must not be formatted as an IP address.")
+    return name
+
+
+def parse_trail(given: str, account_id: str, region: str) -> tuple[str, str, str, bool]:
+    """A name or an ARN as (account, region, name, is an ARN).
+
+    Raises CloudTrailARNInvalidException or InvalidTrailNameException.
+    """
+    if not given.startswith("arn:"):
+        return account_id, region, check_trail_name(given), False
+    found = _ARN.fullmatch(given)
+    if found is None:
+        raise AwsError("CloudTrailARNInvalidException", f"The specified ARN is not valid: {given}.")
+    return found[2], found[1], check_trail_name(found[3]), True
+
+
+def arn_of(given: str, account_id: str, region: str) -> str:
+    """The ARN that a name or an ARN stands for; never raises (the permission check needs one for anything)."""
+    return given if given.startswith("arn:") else trail_arn(account_id, region, given)
+
+
+def check_bucket(name: str) -> str:
+    """The bucket's name; raises InvalidS3BucketNameException."""
+    if not _BUCKET.fullmatch(name) or ".." in name or ".-" in name or "-." in name or _IPV4.fullmatch(name):
+        raise AwsError("InvalidS3BucketNameException", f"Bucket name {name} is not valid.")
+    return name
+
+
+def check_prefix(prefix: str) -> str:
+    """The prefix without outer slashes; raises InvalidS3PrefixException."""
+    if len(prefix) > PREFIX_MAX:
+        raise AwsError("InvalidS3PrefixException", f"S3 prefix is longer than maximum length: {PREFIX_MAX} characters.")
+    if not prefix.isprintable():
+        raise AwsError("InvalidS3PrefixException", "S3 prefix contains characters that are not allowed.")
+    return prefix.strip("/")
+
+
+def check_topic(given: str, account_id: str, region: str) -> str:
+    """The topic's ARN; raises InvalidSnsTopicNameException."""
+    if len(given) > TOPIC_MAX or not _TOPIC.fullmatch(given):
+        raise AwsError("InvalidSnsTopicNameException", f"SNS topic name {given[:TOPIC_MAX]} is not valid.")
+    return given if given.startswith("arn:") else f"arn:aws:sns:{region}:{account_id}:{given}"
+
+
+def check_unsupported(given: Mapping[str, Any]) -> None:
+    """Refuse what this house has not got: KMS keys, log groups as destinations, organizations."""
+    key = given.get("KmsKeyId")
+    if key:
+        if not _KEY_ID.fullmatch(key):
+            raise AwsError("InvalidKmsKeyIdException", f"KMS key ID {key} is not valid.")
+        raise AwsError("KmsKeyNotFoundException", f"KMS key {key} does not exist.")
+    group, role = given.get("CloudWatchLogsLogGroupArn"), given.get("CloudWatchLogsRoleArn")
+    if bool(group) != bool(role):
+        raise AwsError(
+            f"InvalidCloudWatchLogs{'RoleArn' if group else 'LogGroupArn'}Exception",
+            "A log group ARN and a role ARN must be given together.",
+        )
+    if group:
+        raise AwsError(
+            "CloudWatchLogsDeliveryUnavailableException", "Delivery to CloudWatch Logs is not available in this Region."
+        )
+    if given.get("IsOrganizationTrail"):
+        raise AwsError("OrganizationsNotInUseException", "The account is not a member of an organization.")
+
+
+def check_tags(tags: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Tags by key; raises InvalidTagParameterException or TagsLimitExceededException."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        key, value = str(tag.get("Key") or ""), str(tag.get("Value") or "")
+        if not 1 <= len(key) <= TAG_KEY_MAX or len(value) > TAG_VALUE_MAX:
+            raise _tag_error("A tag key has 1 to 128 characters, a tag value up to 256.")
+        if not _TAG.fullmatch(key) or not _TAG.fullmatch(value) or key.lower().startswith("aws:"):
+            raise _tag_error(f"Tag {key} has characters that are not allowed, or the reserved prefix aws:.")
+        if key in found:
+            raise _tag_error(f"Tag key {key} is given more than once.")
+        found[key] = value
+    return check_tag_count(found)
+
+
+def check_tag_count(tags: dict[str, str]) -> dict[str, str]:
+    """The tags; raises TagsLimitExceededException."""
+    if len(tags) > TAGS_MAX:
+        raise AwsError("TagsLimitExceededException", f"A trail can have up to {TAGS_MAX} tags.")
+    return tags
+
+
+def check_resource_arn(given: str) -> None:
+    """Raises what AddTags, RemoveTags and ListTags give for what is no trail ARN."""
+    if _OTHER_ARN.fullmatch(given):
+        raise AwsError("ResourceTypeNotSupportedException", "Only trails can have tags here.")
+    if not _ARN.fullmatch(given):
+        raise AwsError("CloudTrailARNInvalidException", f"The specified ARN is not valid: {given}.")
+
+
+def _name_error(message: str) -> AwsError:
+    return AwsError("InvalidTrailNameException", message)
+
+
+def _tag_error(message: str) -> AwsError:
+    return AwsError("InvalidTagParameterException", message)

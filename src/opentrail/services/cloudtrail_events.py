@@ -1,0 +1,174 @@
+"""CloudTrail's event history and the public keys of its digests.
+
+Source: cloudtrail.md §5, §7.4. A page's token is sealed and says where the page ended, so events that arrive meanwhile
+shift nothing, and it holds only for the question it was given for.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from opentrail.call import Call, Shape
+from opentrail.errors import AwsError
+from opentrail.ports import HistoryQuery, PastEvent
+from opentrail.record.lookup_event import attributes_of
+from opentrail.rows.cloudtrail import SIGNING_KEYS
+from opentrail.service import Service
+from opentrail.state import Unit
+
+HISTORY_SECONDS = 90 * 86_400
+"""How far back LookupEvents sees."""
+RESULTS_MAX = 50
+ATTRIBUTE_VALUE_MAX = 2_000
+ATTRIBUTE_KEYS = frozenset(
+    {"EventId", "EventName", "ReadOnly", "Username", "ResourceType", "ResourceName", "EventSource", "AccessKeyId"}
+)
+TOKEN_PURPOSE = "cloudtrail-lookup-token"
+TOKEN_MAX = 1_000
+"""Characters of a token that is looked at."""
+
+service = Service("cloudtrail")
+
+
+@service.operation("LookupEvents")
+async def lookup_events(call: Call, unit: Unit) -> Shape:
+    """Look up the management events of the last 90 days in this region, newest first, whether a trail logs them or not."""
+    given = call.input
+    limit = _results(given)
+    attribute = _attribute(given.get("LookupAttributes") or ())
+    start, end = _time_range(given, unit.now)
+    question = _question(call)
+    before = _open_token(unit, given.get("NextToken"), question)
+    if _category(given) == "insight":
+        return {"Events": []}
+    found = await unit.house.history.lookup(
+        HistoryQuery(
+            account_id=call.account_id,
+            region=call.region,
+            start=max(start, int(unit.now) - HISTORY_SECONDS),
+            end=end,
+            limit=limit + 1,
+            attribute=attribute,
+            before=before,
+        )
+    )
+    answer: Shape = {"Events": [_event(event) for event in found[:limit]]}
+    if len(found) > limit:
+        last = found[limit - 1]
+        answer["NextToken"] = _seal_token(unit, question, (last.time, last.seq))
+    return answer
+
+
+@service.operation("ListPublicKeys")
+async def list_public_keys(call: Call, unit: Unit) -> Shape:
+    """List the public keys that digests of this region were signed with in a period; by default the current one."""
+    start, end = _epoch(call.input.get("StartTime")), _epoch(call.input.get("EndTime"))
+    if call.input.get("NextToken"):
+        raise AwsError("InvalidTokenException", "The token is not valid.")
+    low = start if start is not None else (end if end is not None else unit.now)
+    high = end if end is not None else unit.now
+    if low > high:
+        raise AwsError("InvalidTimeRangeException", "The start time must not be after the end time.")
+    return {
+        "PublicKeyList": [
+            {
+                "Value": key.public,
+                "ValidityStartTime": key.valid_from,
+                "ValidityEndTime": key.valid_until,
+                "Fingerprint": key.fingerprint,
+            }
+            for _, key in SIGNING_KEYS.all(unit, call.region)
+            if key.valid_from <= high and key.valid_until >= low
+        ]
+    }
+
+
+def _event(found: PastEvent) -> Shape:
+    """One entry of Events; the record itself is a string in it."""
+    attributes = attributes_of(msgspec.json.decode(found.record))
+    shape: Shape = {
+        "EventId": attributes.event_id,
+        "EventName": attributes.event_name,
+        "ReadOnly": attributes.read_only,
+        "AccessKeyId": attributes.access_key_id,
+        "EventTime": found.time,
+        "EventSource": attributes.event_source,
+        "Username": attributes.username,
+        "Resources": [{"ResourceType": type_, "ResourceName": name} for type_, name in attributes.resources],
+        "CloudTrailEvent": found.record.decode(),
+    }
+    return {name: value for name, value in shape.items() if value != ""}
+
+
+def _results(given: Mapping[str, Any]) -> int:
+    limit = given.get("MaxResults", RESULTS_MAX)
+    if not 1 <= limit <= RESULTS_MAX:
+        raise AwsError("InvalidMaxResultsException", f"Max results must be between 1 and {RESULTS_MAX}.")
+    return int(limit)
+
+
+def _attribute(given: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    if not given:
+        return None
+    key, value = str(given[0].get("AttributeKey") or ""), str(given[0].get("AttributeValue") or "")
+    if len(given) > 1 or key not in ATTRIBUTE_KEYS:
+        raise AwsError("InvalidLookupAttributesException", "You can specify only one lookup attribute, of a known key.")
+    if not 1 <= len(value) <= ATTRIBUTE_VALUE_MAX or (key == "ReadOnly" and value not in ("true", "false")):
+        raise AwsError("InvalidLookupAttributesException", f"The value of the lookup attribute {key} is not valid.")
+    return key, value
+
+
+def _time_range(given: Mapping[str, Any], now: float) -> tuple[int, int]:
+    start, end = _epoch(given.get("StartTime")), _epoch(given.get("EndTime"))
+    if start is not None and (start > now or (end is not None and start > end)):
+        raise AwsError("InvalidTimeRangeException", "The start time must not lie in the future or after the end time.")
+    return int(start or 0), int(end if end is not None else now + 1)
+
+
+def _epoch(value: datetime | float | None) -> float | None:
+    return value.timestamp() if isinstance(value, datetime) else value
+
+
+def _category(given: Mapping[str, Any]) -> str:
+    category = given.get("EventCategory") or ""
+    if category not in ("", "insight"):
+        raise AwsError("InvalidEventCategoryException", f"Event category {category} is not valid.")
+    return str(category)
+
+
+def _question(call: Call) -> bytes:
+    """A hash of everything a token is bound to."""
+    given = call.input
+    asked = [call.account_id, call.region, given.get("LookupAttributes") or [], given.get("EventCategory") or ""]
+    times = [_epoch(given.get("StartTime")), _epoch(given.get("EndTime"))]
+    return hashlib.sha256(msgspec.json.encode([asked, times])).digest()[:16]
+
+
+def _seal_token(unit: Unit, question: bytes, position: tuple[int, int]) -> str:
+    sealed = unit.house.seal.seal(msgspec.msgpack.encode((question, *position)), TOKEN_PURPOSE)
+    return base64.urlsafe_b64encode(sealed).decode()
+
+
+def _open_token(unit: Unit, token: str | None, question: bytes) -> tuple[int, int] | None:
+    if not token:
+        return None
+    try:
+        sealed = base64.b64decode(token[:TOKEN_MAX].encode(), b"-_", validate=True)
+        plain = unit.house.seal.open(sealed, TOKEN_PURPOSE)
+        asked, time, seq = msgspec.msgpack.decode(plain, type=tuple[bytes, int, int])
+    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
+        raise _bad_token() from error
+    if asked != question:
+        raise _bad_token()
+    return time, seq
+
+
+def _bad_token() -> AwsError:
+    return AwsError("InvalidNextTokenException", "The token is not valid, or it belongs to another question.")

@@ -1,0 +1,74 @@
+"""Finding trails and writing their configuration: what all of CloudTrail's operations on a trail begin and end with."""
+
+from __future__ import annotations
+
+from opentrail.call import Access, Call
+from opentrail.errors import AwsError
+from opentrail.rows.cloudtrail import CHANGES, CONFIGS, TRAILS, Change, Trail, TrailConfig, padded, trail_arn
+from opentrail.services.cloudtrail_checks import arn_of, parse_trail
+from opentrail.state import Unit
+
+
+def trails_of(account_id: str, unit: Unit) -> list[Trail]:
+    """Every trail of an account, in the order of home region and name."""
+    return [trail for _, trail in TRAILS.all(unit, account_id)]
+
+
+def find_trail(given: str, call: Call, unit: Unit) -> Trail:
+    """The trail of a name (in the call's region) or an ARN; raises TrailNotFoundException and the errors of names."""
+    account_id, region, name, by_arn = parse_trail(given, call.account_id, call.region)
+    if account_id == call.account_id:
+        trail = TRAILS.get(unit, account_id, region, name)
+        if trail is not None and (not by_arn or is_seen_from(trail, call.region, unit)):
+            return trail
+    arn = given if by_arn else trail_arn(account_id, region, name)
+    raise AwsError("TrailNotFoundException", f"Unknown trail: {arn} for the user: {call.account_id}")
+
+
+def find_own_trail(given: str, call: Call, unit: Unit) -> Trail:
+    """The trail to change; raises InvalidHomeRegionException outside its home region."""
+    account_id, region, name, by_arn = parse_trail(given, call.account_id, call.region)
+    trail = TRAILS.get(unit, account_id, region, name) if account_id == call.account_id else None
+    if trail is None and not by_arn:
+        trail = _shadow(name, call, unit)
+    if trail is None:
+        return find_trail(given, call, unit)
+    if trail.home_region != call.region:
+        raise AwsError(
+            "InvalidHomeRegionException",
+            f"Trail {trail.arn} can be changed only in its home Region {trail.home_region}.",
+        )
+    return trail
+
+
+def _shadow(name: str, call: Call, unit: Unit) -> Trail | None:
+    """The multi-region trail of another region that goes by this name here."""
+    for trail in trails_of(call.account_id, unit):
+        if trail.name == name and config_of(trail, unit).multi_region:
+            return trail
+    return None
+
+
+def is_seen_from(trail: Trail, region: str, unit: Unit) -> bool:
+    """At home, or as the shadow of a multi-region trail."""
+    return trail.home_region == region or config_of(trail, unit).multi_region
+
+
+def config_of(trail: Trail, unit: Unit) -> TrailConfig:
+    """The trail's newest configuration. A trail has one as long as it exists."""
+    config = CONFIGS.get(unit, trail.id, padded(trail.revision))
+    if config is None:
+        raise AwsError("InternalError", f"Trail {trail.arn} has no configuration.", 500)
+    return config
+
+
+def put_config(unit: Unit, trail_id: str, revision: int, config: TrailConfig) -> None:
+    """Add a configuration to the series; it holds from this commit's own line on."""
+    CONFIGS.put(unit, config, trail_id, padded(revision))
+    CHANGES.put(unit, Change(trail_id=trail_id, revision=revision), "")
+
+
+def guard_trail(member: str, call: Call) -> list[Access]:
+    """The operation's own action on the trail that an input member names."""
+    arn = arn_of(str(call.input.get(member) or ""), call.account_id, call.region)
+    return [Access(action=call.operation.facts.actions[0], resource=arn)]
