@@ -126,6 +126,15 @@ class Models:
             model = self._others.get(name) or self._load(name)
         return model
 
+    def query_service(self, name: str) -> ServiceModel:
+        """As `service`, with the names that its query protocol uses, where those differ from JSON's (SQS)."""
+        variant = f"{name}/query"
+        if variant not in table("corrections"):
+            return self.service(name)
+        if variant not in self._pinned:
+            self._pinned[variant] = self._build(name, name, variant)
+        return self._pinned[variant]
+
     def operation(self, service: str, name: str) -> Operation:
         """KeyError if there is no such service or operation."""
         return self.service(service).operations[name]
@@ -151,11 +160,7 @@ class Models:
         return None if common is None else (common[0], common[1])
 
     def _load(self, name: str) -> ServiceModel:
-        row = self._index[name]
-        raw = read_raw(name, row["api_version"])
-        for correction in table("corrections").get(name, ()):
-            merge(raw, correction["merge"])
-        model = build_service(name, raw)
+        model = self._build(name, name)
         if name in IN_SCOPE:
             self._pinned[name] = model
         else:
@@ -163,6 +168,13 @@ class Models:
             if len(self._others) > OTHER_SERVICES_MAX:
                 self._others.popitem(last=False)
         return model
+
+    def _build(self, name: str, *corrected_by: str) -> ServiceModel:
+        raw = read_raw(name, self._index[name]["api_version"])
+        for key in corrected_by:
+            for correction in table("corrections").get(key, ()):
+                merge(raw, correction["merge"])
+        return build_service(name, raw)
 
 
 def _append(groups: dict[str, tuple[str, ...]], key: str, name: str) -> None:

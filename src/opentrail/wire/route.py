@@ -209,7 +209,7 @@ def _by_action(models: Models, names: tuple[str, ...], action: str, version: str
     if not action:
         raise Unrouted("MissingAction", "", 400, "query", names[0])
     for name in sorted(names, key=lambda one: models.summary(one)["api_version"] != version):
-        model = models.service(name)
+        model = models.query_service(name)
         operation = model.operations.get(action)
         if operation is not None:
             return Route(operation, "ec2" if "ec2" in model.protocols else "query", {}, region=region)
@@ -229,7 +229,7 @@ def _by_version(models: Models, request: HttpRequest, region: str, form: bytes) 
 
 def _service_of_host(models: Models, host: str) -> tuple[str, str]:
     """(region, signing name) that an Amazon host name stands for; empty for any other host."""
-    return _read_host(models, host) if host.rpartition(":")[0].endswith(".com") or "amazonaws.com" in host else ("", "")
+    return _read_host(models, host) if "amazonaws.com" in host else ("", "")
 
 
 @lru_cache(maxsize=HOSTS_REMEMBERED_MAX)
