@@ -58,6 +58,8 @@ SHOWN_HEADERS: Final = frozenset(
     }
 )
 _SHOWN_AS: Final = {"if-match": "If-Match", "if-none-match": "If-None-Match"}
+FORM: Final = "Fields"
+"""Member of PostObject's input that holds the form's fields (name → text); of these, what would be shown as a header."""
 
 SHOWN_RESPONSE_HEADERS: Final[tuple[str, ...]] = (
     "x-amz-server-side-encryption",
@@ -79,7 +81,7 @@ ANSWERING: Final = frozenset(
     }
 )
 """Operations whose response headers appear."""
-SILENT_BODIES: Final = frozenset({"DeleteObjects", "PutBucketAnalyticsConfiguration"})
+SILENT_BODIES: Final = frozenset({"DeleteObjects", "PutBucketAnalyticsConfiguration", "PostObject"})
 """Bucket operations whose XML does not appear."""
 SHOWN_OBJECT_BODIES: Final = frozenset({"CompleteMultipartUpload", "PutObjectAcl"})
 """Object operations whose XML does appear; tags, retention, restore and select bodies stay out."""
@@ -133,6 +135,16 @@ def _show_headers(call: Call, shown: dict[str, Any]) -> None:
         shown["accessControlList"] = grants
 
 
+def _show_form(fields: Any, shown: dict[str, Any]) -> None:  # noqa: ANN401  (what the form reader made)
+    """A browser's upload: no real record is known, so its fields are shown as the headers they stand for."""
+    if not isinstance(fields, dict):
+        return
+    for field, value in fields.items():
+        name = "x-amz-acl" if str(field).lower() == "acl" else str(field).lower()
+        if name in SHOWN_HEADERS:
+            shown[name] = str(value)
+
+
 def _shows_body(operation: Operation) -> bool:
     if operation.name in SILENT_BODIES:
         return False
@@ -180,6 +192,8 @@ def request_parameters(call: Call) -> dict[str, Any] | None:
         shown["key"] = str(key)
     if not SHOWN_HEADERS.isdisjoint(request.headers):
         _show_headers(call, shown)
+    if FORM in given:
+        _show_form(given[FORM], shown)
     if call.raw_body:
         _show_body(call, shown)
     return shown or None
@@ -210,6 +224,6 @@ def resources(call: Call, owner: str) -> list[dict[str, str]]:
         if name in PREFIXED:
             prefix = given.get("Prefix") or ""
             shown.append({"type": "AWS::S3::Object", "ARNPrefix": f"{arn}/{prefix}"})
-        elif call.operation.facts.level == "object" and given.get("Key") is not None:
+        elif given.get("Key") is not None:
             shown.append({"type": "AWS::S3::Object", "ARN": f"{arn}/{given['Key']}"})
     return shown
