@@ -1,0 +1,134 @@
+"""Shapes as plain trees of dicts and lists: what JSON and CBOR have in common.
+
+A `Dialect` says how scalars look and whether members go by their wire name. Reading is strict about types, ignores
+unknown members, drops null members and keeps null items (the validator refuses them); writing takes whatever order the
+handler used and leaves out what the model does not know. Knows no bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from opentrail.model.shapes import Member, ShapeModel
+from opentrail.wire.scalars import Malformed, Value, check_integer
+
+SHAPES_REMEMBERED_MAX = 8_192
+"""Name tables of structures kept, in this module and in each codec."""
+KINDS: Mapping[type, str] = {str: "STRING_VALUE", int: "NUMBER_VALUE", float: "NUMBER_VALUE", bool: "BOOLEAN_VALUE"}
+
+Convert = Callable[[Member, Value], Value]
+
+
+class Dialect(NamedTuple):
+    """How one format writes scalars. Types that are missing from a table are passed as they are."""
+
+    readers: Mapping[str, Convert]
+    writers: Mapping[str, Convert]
+    wire_names: bool
+
+
+@lru_cache(SHAPES_REMEMBERED_MAX)
+def _by_wire_name(shape: ShapeModel) -> dict[str, Member]:
+    """Members by their own names, then (winning) by their wire names."""
+    return dict(shape.members) | {member.wire_name: member for member in shape.members.values()}
+
+
+def read(member: Member, value: Value, dialect: Dialect) -> Value:
+    """A value of `member`'s shape out of a decoded tree. Malformed if it is of another type."""
+    shape = member.shape
+    kind = shape.type
+    if kind == "structure":
+        return value if shape.document else read_structure(shape, value, dialect)
+    if kind == "list":
+        return _read_list(member, value, dialect)
+    if kind == "map":
+        return _read_map(member, value, dialect)
+    return dialect.readers[kind](member, value)
+
+
+def read_structure(shape: ShapeModel, value: Value, dialect: Dialect) -> dict[str, Value]:
+    """The known members that are not null."""
+    if not isinstance(value, dict):
+        raise Malformed(f"{kind_of(value)} can not be converted to a structure")
+    members = _by_wire_name(shape) if dialect.wire_names else shape.members
+    found = {}
+    for name, raw in value.items():
+        member = members.get(name)
+        if member is not None and raw is not None:
+            found[member.name] = read(member, raw, dialect)
+    return found
+
+
+def _read_list(member: Member, value: Value, dialect: Dialect) -> list[Value]:
+    item = member.shape.item
+    if not isinstance(value, list) or item is None:
+        raise Malformed(f"{kind_of(value)} can not be converted to a list")
+    return [None if raw is None else read(item, raw, dialect) for raw in value]
+
+
+def _read_map(member: Member, value: Value, dialect: Dialect) -> dict[str, Value]:
+    item = member.shape.value
+    if not isinstance(value, dict) or item is None:
+        raise Malformed(f"{kind_of(value)} can not be converted to a map")
+    found = {}
+    for key, raw in value.items():
+        if not isinstance(key, str):
+            raise Malformed("a map's key is not a string")
+        found[key] = None if raw is None else read(item, raw, dialect)
+    return found
+
+
+def kind_of(value: Value) -> str:
+    """What AWS's messages call the type of a value."""
+    return KINDS.get(type(value), "Start of structure, list or other value")
+
+
+def read_string(_member: Member, value: Value) -> str:
+    if not isinstance(value, str):
+        raise Malformed(f"{kind_of(value)} can not be converted to a String")
+    return value
+
+
+def read_boolean(_member: Member, value: Value) -> bool:
+    if not isinstance(value, bool):
+        raise Malformed(f"{kind_of(value)} can not be converted to a Boolean")
+    return value
+
+
+def read_integer(member: Member, value: Value) -> int:
+    """Whole numbers; a number with a zero fraction counts as whole."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Malformed(f"{kind_of(value)} can not be converted to an Integer")
+    return check_integer(value, member.shape.type)
+
+
+def write(member: Member, value: Value, dialect: Dialect) -> Value:
+    """A tree that the format's encoder takes. Nulls stay nulls inside lists and maps, and vanish from structures."""
+    shape = member.shape
+    kind = shape.type
+    if value is None or kind == "string":
+        return value
+    if kind == "structure":
+        return value if shape.document else write_structure(shape, value, dialect)
+    if kind == "list":
+        item = shape.item
+        return value if item is None else [write(item, each, dialect) for each in value]
+    if kind == "map":
+        item = shape.value
+        return value if item is None else {key: write(item, each, dialect) for key, each in value.items()}
+    convert = dialect.writers.get(kind)
+    return value if convert is None else convert(member, value)
+
+
+def write_structure(shape: ShapeModel, value: Mapping[str, Value], dialect: Dialect) -> dict[str, Value]:
+    """The known members that are not None."""
+    written = {}
+    for name, each in value.items():
+        member = shape.members.get(name)
+        if member is not None and each is not None:
+            written[member.wire_name if dialect.wire_names else name] = write(member, each, dialect)
+    return written
