@@ -139,6 +139,8 @@ class DigestChain(Row, frozen=True):
     signature: str = ""
     """The newest digest: where it lies, the hash of its uncompressed bytes, its signature (hex). Empty at the start."""
     planned: DigestPlan | None = None
+    closed: bool = False
+    """The chain has had its final digest; logging that begins again starts a new one."""
 
 
 class DigestPlan(Row, frozen=True):

@@ -1,0 +1,220 @@
+"""Delivery of log files: reads every line, gathers what each trail logs, and writes it to the trail's bucket in files.
+
+Two steps, each one commit, make it exactly once: a plan says which lines go into which file under which name and moves
+the trail's cursor; then PutObject and the end of the plan become durable together. Trails do not wait for each other.
+Knows nothing of digests, which read what it leaves behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from datetime import datetime
+
+from opentrail.errors import AwsError, Conflict, LedgerUnavailable
+from opentrail.followers.delivery_plan import TRAIL_BYTES_MAX, Pending, addressed, put_plan
+from opentrail.followers.delivery_write import note_failure, notify, write_file
+from opentrail.ports import Line, Seq
+from opentrail.record.event_selectors import read_record
+from opentrail.rows.cloudtrail import CURSORS, PLANNED, DeliveryCursor, PlannedFile, padded
+from opentrail.rows.timelines import Timeline, Timelines
+from opentrail.state import House, Unit
+
+READ_LINES = 500
+"""Lines taken at once before other work gets its turn."""
+TICK_SECONDS = 1.0
+"""How often due deliveries are looked for, at the least."""
+TICK_MIN_SECONDS = 0.01
+"""And at the most, however short the interval."""
+CURSOR_LAG_LINES = 50_000
+"""Lines without anything for a trail after which its cursor is moved all the same."""
+RETRY_MIN_SECONDS = 1.0
+RETRY_MAX_SECONDS = 300.0
+PARALLEL_TRAILS = 4
+"""Trails that deliver at the same time."""
+
+
+class DeliveryFollower:
+    """A `ports.Follower`."""
+
+    name = "delivery"
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._timelines = Timelines(house.ledger)
+        self._cursor: Seq = -1
+        self._through: dict[str, DeliveryCursor] = {}
+        self._pending: dict[str, Pending] = {}
+        self._reading = asyncio.Lock()
+        self._slots = asyncio.Semaphore(PARALLEL_TRAILS)
+        self._drains: dict[str, asyncio.Task[None]] = {}
+        self._delivering: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def run(self) -> None:
+        """Follow for ever, from the cursors of the trails."""
+        self._resume()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read())
+            group.create_task(self._tick(group))
+
+    async def flush(self) -> None:
+        """Deliver everything that is durable now; raises the AwsError of a delivery that failed."""
+        if self._cursor < 0:
+            self._resume()
+        async with self._reading:
+            await self._gather()
+            await self._plan([*self._pending, *(each.id for each in self._timelines if self._lags(each))])
+        for trail_id in self._planned_trails():
+            await self._deliver(trail_id)
+
+    def _resume(self) -> None:
+        """Take up where the durable cursors say."""
+        self._timelines.refresh()
+        unit = Unit(self._house, 0.0)
+        self._pending = {}
+        self._through = {parts[0]: row for parts, row in CURSORS.all(unit)}
+        starts = [self._cursor_of(timeline).through for timeline in self._timelines]
+        self._cursor = min(starts, default=self._house.ledger.head())
+
+    def _cursor_of(self, timeline: Timeline) -> DeliveryCursor:
+        """The trail's cursor; before its first plan, the line before its first configuration."""
+        found = self._through.get(timeline.id)
+        if found is None:
+            found = self._through[timeline.id] = DeliveryCursor(through=timeline.periods[0].since - 1)
+        return found
+
+    async def _read(self) -> None:
+        while True:
+            await self._house.ledger.wait(self._cursor)
+            async with self._reading:
+                await self._gather()
+
+    async def _gather(self) -> None:
+        """Sort every durable line to the trails that log it; plan ahead of time what has become large."""
+        ledger = self._house.ledger
+        head = ledger.head()
+        while self._cursor < head:
+            lines = ledger.read(self._cursor, READ_LINES)
+            self._timelines.refresh()
+            for seq, line in lines:
+                self._take(seq, line)
+            self._cursor = lines[-1][0] if lines else head
+            await self._plan(
+                [trail_id for trail_id, pending in self._pending.items() if pending.size > TRAIL_BYTES_MAX]
+            )
+            await asyncio.sleep(0)
+
+    def _take(self, seq: Seq, line: Line) -> None:
+        if line.kind != "record" or not self._timelines:
+            return
+        record = read_record(line.data)
+        for timeline in self._timelines.logging(record, seq):
+            if seq > self._cursor_of(timeline).through:
+                pending = self._pending.get(timeline.id)
+                if pending is None:
+                    pending = self._pending[timeline.id] = Pending(self._due(record.event_time))
+                pending.add(record.recipient_account_id, record.aws_region, seq, len(line.data), record.event_time)
+
+    def _due(self, event_time: str) -> float:
+        """When a trail whose oldest undelivered event is this one delivers; what waited before a restart counts."""
+        interval = self._house.settings.delivery_interval
+        happened = datetime.fromisoformat(event_time).timestamp() if event_time else self._house.clock.now()
+        waited = min(max(self._house.clock.now() - happened, 0.0), interval)
+        return asyncio.get_running_loop().time() + interval - waited
+
+    async def _plan(self, trail_ids: list[str]) -> None:
+        """Fix what is gathered as files; the rows are durable on return. What could not be made durable stays."""
+        for trail_id in trail_ids:
+            timeline = self._timelines.get(trail_id)
+            if timeline is None:
+                self._pending.pop(trail_id, None)
+                continue
+            unit = Unit(self._house, self._house.clock.now())
+            cursor = CURSORS.get(unit, trail_id) or self._cursor_of(timeline)
+            put_plan(unit, trail_id, timeline.newest, cursor, self._pending.get(trail_id), self._cursor)
+            await self._house.ledger.commit(unit.writes, ())
+            self._pending.pop(trail_id, None)
+            self._through[trail_id] = CURSORS.get(Unit(self._house, 0.0), trail_id) or cursor
+
+    async def _tick(self, group: asyncio.TaskGroup) -> None:
+        """Plan what is due and see to it that every trail with planned files is being served."""
+        pause = max(TICK_MIN_SECONDS, min(TICK_SECONDS, self._house.settings.delivery_interval / 4))
+        while True:
+            async with self._reading:
+                await self._plan_due()
+            for trail_id in self._planned_trails():
+                if trail_id not in self._drains:
+                    self._drains[trail_id] = group.create_task(self._drain(trail_id))
+            await asyncio.sleep(pause)
+
+    async def _plan_due(self) -> None:
+        now = asyncio.get_running_loop().time()
+        due = [trail_id for trail_id, pending in self._pending.items() if pending.due <= now]
+        due += [timeline.id for timeline in self._timelines if self._lags(timeline)]
+        await self._plan_unless_unavailable(due)
+
+    async def _plan_unless_unavailable(self, trail_ids: list[str]) -> None:
+        try:
+            await self._plan(trail_ids)
+        except LedgerUnavailable:
+            return  # what is gathered stays, and is still due at the next tick
+
+    def _lags(self, timeline: Timeline) -> bool:
+        """Nothing is gathered for it, but its cursor says nothing of that: it was changed (a last digest may wait for
+        the cursor to pass the change), or much went by."""
+        if timeline.id in self._pending:
+            return False
+        through = self._cursor_of(timeline).through
+        changed = through < timeline.periods[-1].since <= self._cursor
+        return changed or self._cursor - through > CURSOR_LAG_LINES
+
+    def _planned_trails(self) -> list[str]:
+        """Trails that have planned files: one seek for each of them."""
+        unit = Unit(self._house, 0.0)
+        return [timeline.id for timeline in self._timelines if PLANNED.page(unit, timeline.id, limit=1)]
+
+    async def _drain(self, trail_id: str) -> None:
+        """Deliver a trail's planned files, however long that takes."""
+        delay = RETRY_MIN_SECONDS
+        try:
+            while True:
+                try:
+                    async with self._slots:
+                        await self._deliver(trail_id)
+                    return
+                except (AwsError, Conflict, LedgerUnavailable):
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, RETRY_MAX_SECONDS)
+        finally:
+            del self._drains[trail_id]
+
+    async def _deliver(self, trail_id: str) -> None:
+        """Deliver a trail's planned files in order; raises at the first that fails, once its status says so."""
+        async with self._delivering[trail_id]:
+            await self._deliver_in_order(trail_id)
+
+    async def _deliver_in_order(self, trail_id: str) -> None:
+        while rows := PLANNED.page(Unit(self._house, 0.0), trail_id, limit=1):
+            timeline = self._timelines.get(trail_id)
+            if timeline is None:
+                return
+            key, row = rows[0]
+            number = int(PLANNED.parts(key)[1])
+            try:
+                await write_file(self._house, trail_id, timeline.newest, number, row)
+            except AwsError as error:
+                await note_failure(self._house, trail_id, row, error)
+                await self._readdress(timeline, number, row)
+                raise
+            if row.topic_arn:
+                await notify(self._house, trail_id, timeline.newest, row)
+
+    async def _readdress(self, timeline: Timeline, number: int, row: PlannedFile) -> None:
+        """A file that could not be delivered goes where the trail delivers by now."""
+        moved = addressed(row, timeline.id, timeline.newest)
+        if (moved.bucket, moved.key) == (row.bucket, row.key):
+            return
+        unit = Unit(self._house, self._house.clock.now())
+        if PLANNED.get(unit, timeline.id, padded(number)) is not None:
+            PLANNED.put(unit, moved, timeline.id, padded(number))
+            await self._house.ledger.commit(unit.writes, ())

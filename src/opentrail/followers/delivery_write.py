@@ -1,0 +1,120 @@
+"""Writes one planned log file into its bucket, as CloudTrail, on the one road.
+
+The file and the end of its plan are one commit: after a crash the plan is either still there, and the same bytes are
+written under the same name again, or the file is delivered. Knows nothing of selectors or of when to deliver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from opentrail.call import Principal, Shape
+from opentrail.errors import AwsError
+from opentrail.followers.lines import chosen_lines
+from opentrail.record.log_file import CONTENT_ENCODING, CONTENT_TYPE, compress, render_log_file, sha256_hex
+from opentrail.rows.cloudtrail import (
+    DELIVERED,
+    DELIVERY_PRINCIPAL,
+    DELIVERY_STATUS,
+    PLANNED,
+    DeliveredFile,
+    DeliveryStatus,
+    PlannedFile,
+    TrailConfig,
+    padded,
+)
+from opentrail.state import House, Unit
+
+CANNED_ACL = "bucket-owner-full-control"
+ENCRYPTION = "AES256"
+
+
+def as_cloudtrail(config: TrailConfig) -> Principal:
+    """CloudTrail acting for a trail."""
+    return Principal(
+        type="AWSService",
+        account_id=config.account_id,
+        invoked_by=DELIVERY_PRINCIPAL,
+        source_arn=config.arn,
+        source_account=config.account_id,
+    )
+
+
+def put_object_input(bucket: str, key: str, metadata: dict[str, str] | None = None) -> Shape:
+    """PutObject's input for anything that CloudTrail delivers, without the body."""
+    shape: Shape = {
+        "Bucket": bucket,
+        "Key": key,
+        "ACL": CANNED_ACL,
+        "ContentType": CONTENT_TYPE,
+        "ContentEncoding": CONTENT_ENCODING,
+        "ServerSideEncryption": ENCRYPTION,
+    }
+    return shape if metadata is None else shape | {"Metadata": metadata}
+
+
+async def write_file(house: House, trail_id: str, config: TrailConfig, number: int, row: PlannedFile) -> None:
+    """Deliver the file and end its plan; raises the AwsError of PutObject, Conflict if somebody else delivered it."""
+    lines = [line.data async for _, line in chosen_lines(house.ledger, row.runs)]
+    if len(lines) != sum(count for _, count in row.runs):
+        raise AwsError("InternalError", f"Lines of log file {row.key} are missing in the ledger.", 500)
+    body, sha256 = await asyncio.to_thread(_rendered, lines)
+    unit = Unit(house, house.clock.now())
+    if PLANNED.get(unit, trail_id, padded(number)) is None:
+        return
+    PLANNED.delete(unit, trail_id, padded(number))
+    status = status_of(house, trail_id, row.region)
+    at = max(unit.now, status.delivered_at)
+    if row.digested:
+        delivered = DeliveredFile(
+            bucket=row.bucket, key=row.key, sha256=sha256, oldest=row.oldest, newest=row.newest, at=at
+        )
+        DELIVERED.put(unit, delivered, trail_id, row.region, padded(number))
+    done = msgspec.structs.replace(status, delivered_at=at, attempted_at=at, error="")
+    DELIVERY_STATUS.put(unit, done, trail_id, row.region)
+    target = put_object_input(row.bucket, row.key)
+    await house.road.call(
+        as_cloudtrail(config), "s3", "PutObject", target, region=config.home_region, body=body, also=unit.writes
+    )
+
+
+def _rendered(lines: Sequence[bytes]) -> tuple[bytes, str]:
+    text = render_log_file(lines)
+    return compress(text), sha256_hex(text)
+
+
+def status_of(house: House, trail_id: str, region: str) -> DeliveryStatus:
+    """The status row as it is; only the delivery writes it."""
+    return DELIVERY_STATUS.get(Unit(house, 0.0), trail_id, region) or DeliveryStatus()
+
+
+async def note_failure(house: House, trail_id: str, row: PlannedFile, error: AwsError) -> None:
+    """Let GetTrailStatus say why a file could not be delivered."""
+    unit = Unit(house, house.clock.now())
+    status = status_of(house, trail_id, row.region)
+    failed = msgspec.structs.replace(status, error=error.code, attempted_at=unit.now)
+    DELIVERY_STATUS.put(unit, failed, trail_id, row.region)
+    await house.ledger.commit(unit.writes, ())
+
+
+async def notify(house: House, trail_id: str, config: TrailConfig, row: PlannedFile) -> None:
+    """Tell the trail's topic of a delivered file, once; what became of it is part of the trail's status.
+
+    A crash between the delivery and the message loses the message, never the file.
+    """
+    message = msgspec.json.encode({"s3Bucket": row.bucket, "s3ObjectKey": [row.key]}).decode()
+    region = row.topic_arn.split(":")[3]
+    unit = Unit(house, house.clock.now())
+    status = status_of(house, trail_id, row.region)
+    publish = {"TopicArn": row.topic_arn, "Message": message}
+    try:
+        await house.road.call(as_cloudtrail(config), "sns", "Publish", publish, region=region)
+        status = msgspec.structs.replace(status, notified_at=unit.now, notification_error="")
+    except AwsError as error:
+        status = msgspec.structs.replace(status, notification_error=error.code)
+    noted = msgspec.structs.replace(status, notification_attempted_at=unit.now)
+    DELIVERY_STATUS.put(unit, noted, trail_id, row.region)
+    await house.ledger.commit(unit.writes, ())

@@ -1,0 +1,185 @@
+"""Digests: for each validating trail and region a signed file an hour that names the log files delivered in it.
+
+They are written also when nothing was delivered, chained from the moment logging began to a final one when it ends.
+A multi-region trail has a chain in its home region from the start, and in others from their first log file on. Digests
+read what the delivery leaves behind and know nothing of records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import msgspec
+
+from opentrail.errors import AwsError, Conflict, LedgerUnavailable
+from opentrail.followers import digest_chain
+from opentrail.followers.digest_keys import SigningKeys
+from opentrail.followers.trail_sweep import sweep
+from opentrail.rows.cloudtrail import (
+    CHAINS,
+    CURSORS,
+    DELIVERY_STATUS,
+    DIGEST_STATUS,
+    PLANNED,
+    DigestChain,
+    DigestStatus,
+    TrailConfig,
+)
+from opentrail.rows.timelines import Timeline, Timelines
+from opentrail.state import House, Unit
+
+TICK_SECONDS = 1.0
+"""How often trails are looked at, at the most."""
+SWEEP_SECONDS = 3_600.0
+RETRY_MIN_SECONDS = 1.0
+RETRY_MAX_SECONDS = 300.0
+
+
+class DigestFollower:
+    """A `ports.Follower`. Its cursors are the chains."""
+
+    name = "digests"
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._timelines = Timelines(house.ledger)
+        self._keys = SigningKeys(house)
+        self._interval = max(1, math.ceil(house.settings.digest_interval))
+        self._quiet: dict[str, float] = {}
+        self._delays: dict[str, float] = {}
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Follow for ever, from the ends of the chains."""
+        loop = asyncio.get_running_loop()
+        swept = loop.time()
+        while True:
+            await self.step()
+            if loop.time() - swept > SWEEP_SECONDS:
+                swept = loop.time()
+                await sweep(self._house, self._timelines)
+            await asyncio.sleep(min(TICK_SECONDS, self._interval / 4))
+
+    async def step(self) -> None:
+        """Write the digests that are due."""
+        async with self._turn:
+            if self._timelines.refresh():
+                self._quiet.clear()
+            now = self._house.clock.now()
+            for timeline in self._timelines:
+                if self._quiet.get(timeline.id, 0.0) <= now:
+                    self._quiet[timeline.id] = await self._serve(timeline)
+
+    async def flush(self) -> None:
+        """Write a digest of everything delivered until now, in every chain; raises the AwsError of one that failed."""
+        async with self._turn:
+            self._timelines.refresh()
+            for timeline in self._timelines:
+                for region in self._regions(timeline):
+                    await self._advance(timeline, region)
+                    await self._advance(timeline, region, until=math.ceil(self._house.clock.now()))
+
+    async def _serve(self, timeline: Timeline) -> float:
+        """One trail's chains; when to look again. A failure is noted, and tried again later and later."""
+        now = self._house.clock.now()
+        due = now + self._interval
+        for region in self._regions(timeline):
+            try:
+                due = min(due, await self._advance(timeline, region))
+                self._delays.pop(timeline.id, None)
+            except (AwsError, Conflict, LedgerUnavailable) as error:
+                delay = self._delays.get(timeline.id, RETRY_MIN_SECONDS)
+                self._delays[timeline.id] = min(delay * 2, RETRY_MAX_SECONDS)
+                due = min(due, now + delay)
+                if isinstance(error, AwsError):
+                    await self._note_failure(timeline.id, region, error)
+        return due
+
+    def _regions(self, timeline: Timeline) -> list[str]:
+        """Where the trail has a chain, or needs one."""
+        unit = Unit(self._house, 0.0)
+        regions = {parts[1] for parts, _ in CHAINS.all(unit, timeline.id)}
+        if _wants_digests(timeline.newest):
+            regions.add(timeline.newest.home_region)
+            regions.update(parts[1] for parts, _ in DELIVERY_STATUS.all(unit, timeline.id))
+        return sorted(regions)
+
+    async def _advance(self, timeline: Timeline, region: str, until: int = 0) -> float:
+        """Bring one chain up to now, or up to `until` if that is later; when it is due again."""
+        config = timeline.newest
+        while True:
+            now = self._house.clock.now()
+            chain = CHAINS.get(Unit(self._house, now), timeline.id, region)
+            if chain is None or (chain.closed and _wants_digests(config)):
+                if not _wants_digests(config):
+                    return math.inf
+                chain = self._begin(timeline, region, chain)
+            if chain.closed:
+                return math.inf
+            chain = await self._decided(timeline, region, chain, now, until)
+            if chain.planned is None:
+                return now if not _wants_digests(config) else float(chain.end + self._interval)
+            await digest_chain.write(self._house, self._keys, timeline.id, region, config, chain, chain.planned)
+
+    def _begin(self, timeline: Timeline, region: str, closed: DigestChain | None) -> DigestChain:
+        """A new chain from the moment logging with validation began; elsewhere than at home, from the first log file."""
+        config = timeline.newest
+        start = int(_validating_since(timeline))
+        files = digest_chain.waiting_files(Unit(self._house, 0.0), timeline.id, region)
+        if region != config.home_region and files:
+            start = max(start, int(files[0][1].at))
+        if closed is not None:
+            start = max(start, closed.end + 1)
+        return DigestChain(account_id=config.account_id, end=start)
+
+    async def _decided(
+        self, timeline: Timeline, region: str, chain: DigestChain, now: float, until: int
+    ) -> DigestChain:
+        """The chain with its next digest planned, or without if none is due."""
+        config = timeline.newest
+        planned = chain.planned
+        if planned is not None and (planned.bucket, planned.prefix) == (config.bucket, config.prefix):
+            return chain
+        chain = msgspec.structs.replace(chain, planned=None)
+        final = False
+        if planned is not None:
+            end, final = planned.end, planned.final
+        elif not chain.signature:
+            end = chain.end
+        elif not _wants_digests(config) and self._is_delivered(timeline):
+            end, final = max(math.ceil(now), chain.end + 1), True
+        else:
+            end = max(digest_chain.regular_end(chain, now, self._interval), until)
+        if end <= chain.end and chain.signature:
+            return chain
+        return await digest_chain.plan(
+            self._house, self._keys, timeline.id, region, config, chain, end, interval=self._interval, final=final
+        )
+
+    def _is_delivered(self, timeline: Timeline) -> bool:
+        """Everything that the trail logged until its logging ended lies in its bucket."""
+        unit = Unit(self._house, 0.0)
+        cursor = CURSORS.get(unit, timeline.id)
+        caught_up = cursor is not None and cursor.through >= timeline.periods[-1].since
+        return caught_up and not PLANNED.page(unit, timeline.id, limit=1)
+
+    async def _note_failure(self, trail_id: str, region: str, error: AwsError) -> None:
+        unit = Unit(self._house, self._house.clock.now())
+        status = DIGEST_STATUS.get(unit, trail_id, region) or DigestStatus()
+        DIGEST_STATUS.put(unit, msgspec.structs.replace(status, error=error.code), trail_id, region)
+        await self._house.ledger.commit(unit.writes, ())
+
+
+def _wants_digests(config: TrailConfig) -> bool:
+    return config.logging and config.validation
+
+
+def _validating_since(timeline: Timeline) -> float:
+    """When the present stretch of logging with validation began."""
+    since = timeline.newest.since
+    for period in reversed(timeline.periods):
+        if not _wants_digests(period.config):
+            break
+        since = period.config.since
+    return since
