@@ -76,7 +76,7 @@ def _check_s3_deploy(name: str, configuration: Mapping[str, str]) -> None:
             "when Extract is false"
         )
     acl = configuration.get("CannedACL")
-    if acl is not None and "#{" not in acl and not set(acl.split(",")) <= CANNED_ACLS:
+    if acl is not None and "#{" not in acl and acl not in CANNED_ACLS:
         raise _invalid(f"Action configuration 'CannedACL' of action '{name}' has the unknown value '{acl}'")
 
 
