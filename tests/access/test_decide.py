@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from opentrail.access.acl import ALL_USERS, AUTHENTICATED_USERS, canonical_id
-from opentrail.access.decide import NO_IDENTITY, Decision, Identity, decide, refusal
+from opentrail.access.decide import NO_IDENTITY, Decision, Identity, decide
+from opentrail.access.refusal import refusal
 from opentrail.call import ANONYMOUS, Access, AclGrants
 from tests.access.world import (
     AWAY,
