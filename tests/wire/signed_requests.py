@@ -50,9 +50,10 @@ def sign(signer, method: str, url: str, *, data: bytes = b"", headers: dict[str,
 
 def received(request: AWSRequest, data: bytes = b"") -> HttpRequest:
     parts = urlsplit(request.url)
-    # `HTTPMessage` keeps repeated headers apart; the edge joins them.
-    names = dict.fromkeys(name.lower() for name in request.headers)
-    headers = {name: ",".join(request.headers.get_all(name)) for name in names}
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        text = (value if isinstance(value, str) else value.decode("latin-1")).strip()
+        held = headers.get(name.lower())
+        headers[name.lower()] = text if held is None else f"{held},{text}"  # as the edge joins repeated headers
     headers["host"] = parts.netloc
-    text = {n: (v if isinstance(v, str) else v.decode("latin-1")).strip() for n, v in headers.items()}
-    return HttpRequest(request.method, parts.path or "/", parts.query, text, Bytes(data), "192.0.2.1")
+    return HttpRequest(request.method, parts.path or "/", parts.query, headers, Bytes(data), "192.0.2.1")

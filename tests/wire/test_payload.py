@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from contextlib import suppress
 from hashlib import sha256
 
+import botocore.session
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,10 +17,12 @@ from opentrail.call import HttpRequest
 from opentrail.errors import AwsError
 from opentrail.wire import checksums, sigv4
 from opentrail.wire.payload import DecodedBody, decoded_body
-from opentrail.wire.signature import Verified
-from tests.wire.signed_requests import Bytes
+from opentrail.wire.signature import Verified, read_signature, verify
+from tests.wire.signed_requests import KEY as KEY_ID
+from tests.wire.signed_requests import SECRET, Bytes, received
 
 DATA = b"Hello, trail!"
+SESSION = botocore.session.get_session()
 CRC32 = checksums.checksum("CRC32", DATA)
 KEY = sigv4.signing_key("secret", "20130524", "us-east-1", "s3")
 SCOPE = "20130524/us-east-1/s3/aws4_request"
@@ -171,3 +177,44 @@ async def test_hostile_requests_meet_only_aws_errors(headers, data):
     for who in (None, verified("UNSIGNED-PAYLOAD"), verified(headers.get("x-amz-content-sha256", ""))):
         with suppress(AwsError):
             await read(decoded_body(HttpRequest("PUT", "/", "", headers, Bytes(data), "192.0.2.1"), who))
+
+
+def sent_by_boto3(scheme: str, operation: str, signature_version: str = "s3v4", **parameters) -> HttpRequest:
+    """What a real client puts on the wire, caught before it is sent."""
+    config = Config(signature_version=signature_version, s3={"addressing_style": "path"})
+    client = SESSION.create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=f"{scheme}://localhost:4580",
+        aws_access_key_id=KEY_ID,
+        aws_secret_access_key=SECRET,
+        config=config,
+    )
+    caught = []
+
+    def answer(request, **_):
+        caught.append(request)
+        return AWSResponse(request.url, 200, {}, None)
+
+    client.meta.events.register("before-send.s3", answer)
+    with suppress(AttributeError):  # the answer has no body; only the request matters
+        getattr(client, operation)(Bucket="b", Key="k é", **parameters)
+    data = caught[0].body or b""
+    return received(caught[0], data if isinstance(data, bytes) else data.read())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA256"])
+async def test_what_boto3_puts_is_proven(scheme, algorithm):
+    for version in ("s3v4", "s3"):
+        request = sent_by_boto3(
+            scheme, "put_object", version, Body=DATA, ChecksumAlgorithm=algorithm, Metadata={"a": "b  c"}
+        )
+        signed = read_signature(request, s3=True)
+        assert signed is not None
+        proof = verify(request, signed, SECRET, now=time.time())
+        body = decoded_body(request, proof)
+        assert await read(body) == DATA
+        assert body.checksums == {algorithm: checksums.checksum(algorithm, DATA)}
+        framed = scheme == "https" and version == "s3v4"
+        assert framed == ("aws-chunked" in request.headers.get("content-encoding", ""))

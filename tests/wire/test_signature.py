@@ -426,6 +426,10 @@ def test_headers_that_a_url_carries():
     request = s3_url("http://b.localhost/k?x-amz-acl=private&X-Amz-Meta-A=b%20c")
     assert hoisted_headers(request) == {"x-amz-acl": "private", "x-amz-meta-a": "b c"}
     prove(request)
+    for query in ("x-amz-meta-a=1%0d%0aSet-Cookie:x", "x-amz-meta-%0a=1", "x-amz-acl=%00"):
+        with pytest.raises(AwsError, match="InvalidArgument"):
+            hoisted_headers(http("GET", "/k?" + query, HOST))
+        assert refusal(http("GET", f"/k?AWSAccessKeyId=A&Signature=s&Expires=9999999999&{query}", HOST)).status == 400
 
 
 NOISE = st.text(max_size=60)

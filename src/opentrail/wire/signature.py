@@ -7,12 +7,14 @@ it with the secret. Knows no keys, no principals and no regions; the time is pas
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
 
 from opentrail.call import HttpRequest
+from opentrail.errors import AwsError
 from opentrail.wire import signature_faults as faults
 from opentrail.wire import sigv2, sigv4
 from opentrail.wire.signature_claims import Signed, check_service, read_signature
@@ -32,7 +34,8 @@ _AUTH_PARAMETERS = frozenset(
         "x-amz-content-sha256",
     }
 )
-_CARRIED_V2 = frozenset({"content-md5", "content-type"})
+_CARRIED_V2 = frozenset({"content-md5", "content-type", "x-amz-security-token"})
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -49,7 +52,8 @@ class Verified(msgspec.Struct, frozen=True):
 def hoisted_headers(request: HttpRequest) -> dict[str, str]:
     """The `x-amz-…` headers that a signed URL carries as parameters (S3 reads them as if they were headers).
 
-    Names in lower case, values decoded; the parameters of the signature itself are not among them.
+    Names in lower case, values decoded; the parameters of the signature itself are not among them. Raises
+    AwsError("InvalidArgument") for a value that no header could have.
     """
     if "amz-" not in request.query.lower():
         return {}
@@ -58,8 +62,15 @@ def hoisted_headers(request: HttpRequest) -> dict[str, str]:
         name, _, value = pair.partition("=")
         lower = unquote_plus(name, "latin-1").lower()
         if lower.startswith("x-amz-") and lower not in _AUTH_PARAMETERS:
-            found[lower] = unquote_plus(value, "latin-1")
+            found[lower] = _header_value(lower, unquote_plus(value, "latin-1"))
     return found
+
+
+def _header_value(name: str, value: str) -> str:
+    """A header cannot hold control characters; a parameter that stands for one must not smuggle them in."""
+    if _CONTROL.search(name) or _CONTROL.search(value):
+        raise AwsError("InvalidArgument", "Invalid header value", 400, ArgumentName=name, ArgumentValue=value)
+    return value.strip()
 
 
 def verify(
@@ -144,8 +155,6 @@ def _verify_v2(request: HttpRequest, signed: Signed, secret: str, now: float, bu
 def _with_parameters(request: HttpRequest) -> Mapping[str, str]:
     """Version 2 signs the headers that a URL carries as parameters like headers; a header sent as well comes first."""
     names = dict(sigv4.canonical_pairs(request.query))
-    carried = {name: unquote(value, "latin-1") for name, value in names.items() if name in _CARRIED_V2}
+    carried = {n: _header_value(n, unquote(value, "latin-1")) for n, value in names.items() if n in _CARRIED_V2}
     carried |= hoisted_headers(request)
-    if "x-amz-security-token" in names:
-        carried["x-amz-security-token"] = unquote(names["x-amz-security-token"], "latin-1")
     return {**carried, **request.headers} if carried else request.headers

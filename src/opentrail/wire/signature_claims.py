@@ -60,7 +60,7 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     """What a request claims about its signer. Nothing of it is proven."""
 
     version: Literal["SigV4", "SigV2"]
-    method: Literal["AuthHeader", "QueryString"]
+    method: Literal["AuthHeader", "QueryString", "HtmlForm"]
     dialect: Dialect
     access_key_id: str
     signature: str
