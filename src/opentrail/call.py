@@ -24,8 +24,16 @@ class Body(Protocol):
 
     length: int | None
     """Declared Content-Length in bytes; None when the body is chunked."""
-    received: int
-    """Bytes of the body taken off the wire so far (framing of aws-chunked included, of HTTP chunking not)."""
+
+    @property
+    def received(self) -> int:
+        """Bytes of the body taken off the wire so far (framing of aws-chunked included, of HTTP chunking not)."""
+        ...
+
+    @property
+    def trailers(self) -> Mapping[str, str]:
+        """Trailing headers (lower-case names) of an aws-chunked body; complete once it was read to its end."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 

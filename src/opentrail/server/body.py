@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from opentrail.errors import AwsError
 
@@ -29,6 +29,7 @@ class RequestBody:
         "_waiter",
         "length",
         "received",
+        "trailers",
     )
 
     def __init__(
@@ -36,6 +37,7 @@ class RequestBody:
     ) -> None:
         self.length = length
         self.received = 0
+        self.trailers: Mapping[str, str] = {}
         self._buffer: deque[bytes] = deque()
         self._buffered = 0
         self._complete = False

@@ -1,0 +1,56 @@
+# Everything sets itself up: a virtual environment in .venv with the pinned dependencies.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+KEEP ?= 0
+
+.PHONY: help demo test lint types imports format docs bench crash fuzz clean check
+
+help:
+	@echo "make demo    set up and play the whole story; KEEP=1 leaves the server running"
+	@echo "make test    set up and run the tests"
+	@echo "make check   lint, strict types, import contracts, tests: what CI runs"
+	@echo "make bench   figures against nginx, moto and ministack (Debian: needs nginx and wrk)"
+	@echo "make crash   kill -9 under load, again and again (ROUNDS=50)"
+	@echo "make docs    rewrite the generated pages of the docs"
+
+$(READY): requirements/dev.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)
+	KEEP=$(KEEP) $(BIN)/python examples/demo.py
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+docs: $(READY)
+	$(BIN)/python -m opentrail.server.reference docs/reference
+
+check: lint types imports test
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+crash: $(READY)
+	$(BIN)/python -m tests.crash --rounds $(or $(ROUNDS),50)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build

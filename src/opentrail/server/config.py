@@ -1,0 +1,89 @@
+"""Where settings come from: built-in default, then the TOML file, then `OPENTRAIL_…` variables, then the command line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from opentrail.settings import Settings, setting_fields
+
+PREFIX = "OPENTRAIL_"
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+_ACCOUNT = re.compile(r"\d{12}")
+
+
+class BadSetting(Exception):
+    """A setting nobody can mean; the text says what to write instead."""
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def resolve(options: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> Settings:
+    """The settings in force. `options` are those given on the command line. Raises BadSetting."""
+    written = _read_file(file) if file is not None else {}
+    values: dict[str, Any] = {}
+    for name, default, _ in setting_fields():
+        given = options.get(name)
+        if given is None:
+            given = environment.get(variable(name), written.get(name, default))
+        values[name] = convert(name, given, default)
+    return _checked(Settings(**values))
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise BadSetting(f"cannot read {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{file} is not TOML: {error}") from error
+    known = {name for name, _, _ in setting_fields()}
+    written = {key.replace("-", "_"): value for key, value in document.items()}
+    unknown = sorted(set(written) - known)
+    if unknown:
+        raise BadSetting(f"{file}: no such setting: {', '.join(unknown)}; see opentrail serve --help")
+    return written
+
+
+def convert(name: str, given: Any, default: Any) -> Any:  # noqa: ANN401  (settings are of several types)
+    """The value in the type of the setting's default."""
+    if isinstance(default, bool):
+        return given if isinstance(given, bool) else str(given).lower() in ("1", "true", "yes", "on")
+    if isinstance(default, float):
+        return given if isinstance(given, float) else duration(name, str(given))
+    if isinstance(default, int):
+        if not str(given).isdigit():
+            raise BadSetting(f"{name} is {given!r}; write a whole number")
+        return int(given)
+    if isinstance(default, Path):
+        return Path(given).expanduser()
+    return str(given)
+
+
+def duration(name: str, text: str) -> float:
+    """`90`, `30s`, `5m`, `1h` in seconds."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise BadSetting(f"{name} is {text!r}; write a duration such as 30s, 5m or 1h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _checked(settings: Settings) -> Settings:
+    if not _ACCOUNT.fullmatch(settings.account_id):
+        raise BadSetting(f"account_id is {settings.account_id!r}; write twelve digits")
+    if settings.port > 65535:
+        raise BadSetting(f"port is {settings.port}; write a number up to 65535, or 0 for a free one")
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        raise BadSetting("tls_certificate and tls_key go together; give both or neither")
+    if settings.delivery_interval < 0.1 or settings.digest_interval < 0.1:
+        raise BadSetting("delivery_interval and digest_interval must be at least 100ms")
+    if bool(settings.root_access_key_id) != bool(settings.root_secret_access_key):
+        raise BadSetting("root_access_key_id and root_secret_access_key go together; give both or neither")
+    return settings

@@ -1,0 +1,261 @@
+"""The one road every call takes: route, sign, read, decide, handle, build, commit, answer.
+
+    1 route    request → operation            a refused call still has a name
+    2 sign     request, keys → principal      unknown signer or bad signature: answered, not recorded (as AWS does)
+    3 read     operation, request → input     S3 bodies stay a stream
+    4 decide   call, policies → allow/deny    the only permission check there is; no rule means refuse
+    5 handler  call, unit → output            reads state, writes into the unit
+    6 build    call → lines                   the only place that makes evidence
+    7 commit   unit + lines → Seq             the only wait for the disk
+    8 answer   call → response
+
+A failure in 3 to 5 becomes `call.error` and goes through 6 to 8 like a success. If 7 fails the caller gets 503 and nothing
+happened. An answer that streams is sealed (6 and 7) before its last bytes leave. Knows no service and no socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from opentrail.call import Call, HttpRequest, Response
+from opentrail.errors import AwsError, Conflict, LedgerUnavailable
+from opentrail.model.shapes import Operation, Protocol
+from opentrail.ports import Line, Writes
+from opentrail.record.build import build
+from opentrail.server.clock import SystemClock
+from opentrail.server.permit import Permit
+from opentrail.server.reading import Reader
+from opentrail.server.signing import BODY_BYTES_MAX, Signer
+from opentrail.service import Handler, Service
+from opentrail.state import House, Unit
+from opentrail.wire.answer import render_output
+from opentrail.wire.answer_error import render_error
+from opentrail.wire.route import Route, Unrouted, needs_form, route
+
+CONFLICTS_MAX = 8
+"""How often a call is walked again because what it had read was changed meanwhile."""
+
+log = logging.getLogger("opentrail.gate")
+
+
+@dataclass(slots=True)
+class Walk:
+    """One call on its way, with what only the road needs to know."""
+
+    call: Call
+    route: Route
+    also: Writes | None = None
+    unit: Unit | None = None
+
+
+class Gate:
+    """The road. `clock` gives ids and time, `services` the handlers by service name."""
+
+    def __init__(self, house: House, services: Mapping[str, Service], clock: SystemClock, signer: Signer) -> None:
+        self.house = house
+        self._services = services
+        self._clock = clock
+        self._signer = signer
+        self._reader = Reader()
+        self._permit = Permit(house, services)
+
+    async def handle(self, request: HttpRequest) -> Response:
+        """Walk one request from the network."""
+        try:
+            form = await request.body.read_all(BODY_BYTES_MAX) if needs_form(request) else b""
+            where = route(self.house.models, request, self.house.settings.domain, form)
+        except AwsError as error:
+            return self._answer_unrouted(request, error)
+        call = self.open_call(request, where)
+        call.raw_body = form
+        try:
+            await self._signer.sign(call, where)
+        except AwsError as error:
+            call.error = error
+            return self._render(call, where)
+        return await self.walk(Walk(call, where))
+
+    def open_call(self, request: HttpRequest, where: Route) -> Call:
+        """A fresh call with its ids."""
+        clock, settings = self._clock, self.house.settings
+        s3 = where.protocol == "rest-xml"
+        return Call(
+            request=request,
+            request_id=clock.s3_request_id() if s3 else clock.uuid(),
+            host_id=clock.s3_host_id() if s3 else "",
+            started_at=clock.now(),
+            operation=where.operation,
+            region=where.region or settings.region,
+            account_id=settings.account_id,
+        )
+
+    async def walk(self, walk: Walk) -> Response:
+        """Steps 3 to 8 of a call whose principal is known."""
+        call, where = walk.call, walk.route
+        try:
+            await self._reader.read(call, where)
+        except AwsError as error:
+            call.error = error
+        for _ in range(CONFLICTS_MAX):
+            unit = await self._run(call)
+            if walk.also is not None and call.error is None:
+                unit.writes.include(walk.also)
+            walk.unit = unit
+            response = self._render(call, where)
+            if call.stream is not None and call.error is None:
+                return self._sealed(walk, response)
+            try:
+                await self._commit(call, unit, self._evidence(call, response))
+            except Conflict:
+                _reset(call)
+                continue
+            except LedgerUnavailable as failure:
+                return self._unavailable(call, where, failure)
+            return response
+        call.error = AwsError(
+            "OperationAborted", "A conflicting conditional operation is in progress. Please try again.", 409
+        )
+        response = self._render(call, where)
+        await self._commit(call, Unit(self.house, self._clock.now()), self._evidence(call, response))
+        return response
+
+    async def _run(self, call: Call) -> Unit:
+        """Steps 4 and 5. What the handler wanted is dropped when it fails."""
+        unit = Unit(self.house, self._clock.now())
+        if call.error is None:
+            try:
+                self._permit.check(call, unit)
+                call.output = await self._handler(call.operation)(call, unit)
+                return unit
+            except AwsError as error:
+                call.error = error
+            except (Conflict, LedgerUnavailable):
+                raise
+            except Exception:  # noqa: BLE001  (the one place: a defect of ours becomes a recorded InternalError)
+                log.error("%s %s\n%s", call.request_id, call.operation.name, traceback.format_exc())
+                call.error = AwsError("InternalError", "We encountered an internal error. Please try again.", 500)
+        return Unit(self.house, unit.now)
+
+    def _handler(self, operation: Operation) -> Handler:
+        service = self._services.get(operation.service.name)
+        handler = service.handlers.get(operation.name) if service is not None else None
+        if handler is None:
+            raise not_implemented(operation)
+        return handler
+
+    async def _commit(self, call: Call, unit: Unit, lines: Sequence[Line]) -> None:
+        writes = unit.writes
+        if self.house.settings.record or writes.puts or writes.deletes:
+            await self.house.ledger.commit(writes, [*lines, *unit.events])
+        await self._settle_blobs(call, writes)
+
+    async def _settle_blobs(self, call: Call, writes: Writes) -> None:
+        """Blobs named by the commit are kept; those let go, and those stored in vain, are removed."""
+        stored = call.stash.get("blobs")
+        if writes.blobs:
+            await self.house.blobs.keep(writes.blobs)
+        gone = [ref for ref in stored if ref not in writes.blobs] if stored else []
+        if gone or writes.dropped_blobs:
+            await self.house.blobs.drop([*gone, *writes.dropped_blobs])
+
+    def _evidence(self, call: Call, response: Response) -> list[Line]:
+        """Step 6."""
+        if not self.house.settings.record:
+            return []
+        call.finished_at = self._clock.now()
+        if isinstance(response.body, bytes):
+            call.bytes_out = len(response.body)
+        call.bytes_in = call.request.body.received
+        call.evidence.response_headers = response.headers
+        return [Line("record", data) for data in build(call, self._clock.uuid)]
+
+    def _sealed(self, walk: Walk, response: Response) -> Response:
+        """A streamed answer: its record is built and made durable before its last bytes leave."""
+        call, unit = walk.call, walk.unit
+        assert unit is not None
+
+        async def seal(sent: int, _complete: bool) -> None:
+            call.bytes_out = sent
+            unit.writes.reads.clear()  # what was read while the answer began may have changed since; it was true then
+            await self._commit(call, unit, self._evidence(call, response))
+
+        response.seal = seal
+        return response
+
+    def _render(self, call: Call, where: Route) -> Response:
+        """Step 8, done before the commit because the record tells what the answer will be."""
+        if call.error is not None:
+            return self._render_error(call, where.protocol, call.error)
+        status, headers, body = render_output(
+            call.operation,
+            where.protocol,
+            call.output or {},
+            status=call.status,
+            request_id=call.request_id,
+            host_id=call.host_id,
+        )
+        return Response(status, headers, body if call.stream is None else call.stream)
+
+    def _render_error(self, call: Call, protocol: Protocol, error: AwsError) -> Response:
+        name = call.operation.service.name
+        status, message = error.status, error.message
+        if not status or not message:
+            standard = self.house.models.standard_error(name, error.code) or (400, "")
+            status, message = status or standard[0], message or standard[1]
+            error.status, error.message = status, message
+        status, headers, body = render_error(
+            call.operation,
+            name,
+            protocol,
+            error,
+            status=status,
+            message=message,
+            request_id=call.request_id,
+            host_id=call.host_id,
+            resource=call.request.path,
+            method=call.request.method,
+        )
+        return Response(status, headers, body)
+
+    def _answer_unrouted(self, request: HttpRequest, error: AwsError) -> Response:
+        """A request for no operation there is: nothing to record, an answer in the dialect it seems to speak."""
+        protocol: Protocol = error.protocol if isinstance(error, Unrouted) else "rest-xml"
+        service = error.service if isinstance(error, Unrouted) else "s3"
+        standard = self.house.models.standard_error(service or "s3", error.code) or (400, "")
+        status, headers, body = render_error(
+            None,
+            service,
+            protocol,
+            error,
+            status=error.status or standard[0],
+            message=error.message or standard[1],
+            request_id=self._clock.s3_request_id() if protocol == "rest-xml" else self._clock.uuid(),
+            host_id=self._clock.s3_host_id(),
+            resource=request.path,
+            method=request.method,
+        )
+        return Response(status, headers, body)
+
+    def _unavailable(self, call: Call, where: Route, failure: LedgerUnavailable) -> Response:
+        log.error("%s %s: not durable: %s", call.request_id, call.operation.name, failure)
+        call.output, call.stream = None, None
+        message = "The call could not be made durable and did not happen. Please try again."
+        error = AwsError("ServiceUnavailable", message, 503, headers={"Retry-After": "1"})
+        return self._render_error(call, where.protocol, error)
+
+
+def not_implemented(operation: Operation) -> AwsError:
+    """AWS's own word for an operation that is not built here, in the service's protocol."""
+    if operation.service.name in ("s3", "s3control"):
+        message = "A header you provided implies functionality that is not implemented"
+        return AwsError("NotImplemented", message, 501)
+    return AwsError("NotImplemented", f"The operation {operation.name} is not implemented.", 501)
+
+
+def _reset(call: Call) -> None:
+    """Back to step 4."""
+    call.output, call.error, call.stream, call.status = None, None, None, 0
+    call.evidence = type(call.evidence)()

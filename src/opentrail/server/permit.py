@@ -1,0 +1,101 @@
+"""Step 4: may they? Gathers what has a say in a call and asks `access.decide`, the only permission check there is.
+
+The questions come from the service's guard, or from the operation's facts when it has none. Knows no operation by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+from opentrail.access.context import RequestContext
+from opentrail.access.decide import NO_IDENTITY, Decision, Identity, decide
+from opentrail.access.refusal import refusal
+from opentrail.call import Access, Call
+from opentrail.service import Guard, Service
+from opentrail.services.identity import identity_of
+from opentrail.state import House, Unit
+
+WITHOUT_IDENTITY = frozenset({"Anonymous", "AWSService"})
+_FIELD = re.compile(r"\{([^}]*)\}")
+
+
+class Permit:
+    """The permission check of the road."""
+
+    def __init__(self, house: House, services: Mapping[str, Service]) -> None:
+        self._house = house
+        self._services = services
+
+    def check(self, call: Call, unit: Unit) -> None:
+        """Raise the refusal of the first question that is answered with no; arm `call.may` for the handler."""
+        asked = _Asked(call, unit)
+        for question in self._questions(call, unit):
+            decision = asked.decide(question)
+            if not decision.allowed:
+                raise refusal(decision, call.principal, question)
+            if decision.by_acl:
+                call.evidence.additional["aclRequired"] = "Yes"
+        call.may = partial(_may, asked)
+
+    def _questions(self, call: Call, unit: Unit) -> Sequence[Access]:
+        guard = self._guard(call)
+        return default_questions(call) if guard is None else guard(call, unit)
+
+    def _guard(self, call: Call) -> Guard | None:
+        service = self._services.get(call.operation.service.name)
+        return None if service is None else service.guard_of(call.operation.name)
+
+
+class _Asked:
+    """The identity and the context of one call, gathered once for all its questions."""
+
+    __slots__ = ("_call", "_context", "_identity", "_unit")
+
+    def __init__(self, call: Call, unit: Unit) -> None:
+        self._call = call
+        self._unit = unit
+        self._identity: Identity | None = None
+        self._context: RequestContext | None = None
+
+    def decide(self, question: Access) -> Decision:
+        call = self._call
+        if self._identity is None or self._context is None:
+            without = call.principal.type in WITHOUT_IDENTITY
+            self._identity = NO_IDENTITY if without else identity_of(self._unit, call.principal)
+            self._context = RequestContext(call.principal, call.request, call.region, self._unit.now)
+        return decide(call.principal, self._identity, question, self._context)
+
+
+def _may(asked: _Asked, question: Access) -> bool:
+    return asked.decide(question).allowed
+
+
+def default_questions(call: Call) -> list[Access]:
+    """The operation's IAM actions on the resource its facts name."""
+    facts = call.operation.facts
+    resource = facts.resource
+    if "{" in resource:
+        builtin = {"partition": partition(call.region), "region": call.region, "account": call.account_id}
+        resource = _FIELD.sub(lambda match: _lookup(builtin, call.input, match[1]), resource)
+    return [Access(action, resource, call.account_id) for action in facts.actions]
+
+
+def _lookup(builtin: Mapping[str, str], input: Mapping[str, Any], path: str) -> str:
+    """The value a template names; `*` for what the caller left out, since it then asks about all of them."""
+    if path in builtin:
+        return builtin[path]
+    value: Any = input
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) and value else "*"
+
+
+@lru_cache(maxsize=64)
+def partition(region: str) -> str:
+    """The partition of a region: `aws`, `aws-cn`, `aws-us-gov`."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"

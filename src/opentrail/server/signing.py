@@ -1,0 +1,59 @@
+"""Step 2: who is it? Reads the signature, finds the key, proves the one with the other.
+
+What fails here is answered and not recorded, as AWS does; so nothing here writes. Knows no operation's meaning.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from opentrail.call import ANONYMOUS, Call
+from opentrail.services.identity import find_credentials
+from opentrail.state import House, Unit
+from opentrail.wire.route import Route
+from opentrail.wire.signature import read_signature, verify
+from opentrail.wire.signature_faults import missing_token
+
+BODY_BYTES_MAX = 8 * 1024 * 1024
+"""Bytes of a request that is read whole: JSON, forms, XML documents."""
+UNSIGNED_OPERATIONS = frozenset({"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"})
+"""Operations whose caller has no key yet."""
+
+
+class Signer:
+    """Finds out who calls."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def sign(self, call: Call, where: Route) -> None:
+        """Fill in the principal; raises the AwsError of a signature that does not hold."""
+        request = call.request
+        s3 = where.protocol == "rest-xml"
+        signed = read_signature(request, s3=s3)
+        if signed is None:
+            if not s3 and call.operation.name not in UNSIGNED_OPERATIONS:
+                raise missing_token(request)
+            call.principal = ANONYMOUS
+            call.account_id = ANONYMOUS.account_id
+            return
+        unit = Unit(self._house, call.started_at)
+        credentials = find_credentials(unit, signed.access_key_id, signed.session_token, s3=s3)
+        digest = ""
+        if not s3:
+            if not call.raw_body:
+                call.raw_body = await request.body.read_all(BODY_BYTES_MAX)
+            digest = sha256(call.raw_body).hexdigest()
+        call.stash["verified"] = verify(
+            request,
+            signed,
+            credentials.secret,
+            now=call.started_at,
+            bucket_in_host=where.bucket if where.virtual_host else "",
+            service=call.operation.service.signing_name,
+            body_sha256=digest,
+        )
+        principal = credentials.principal
+        call.principal = principal
+        call.account_id = principal.account_id
+        call.signature_version, call.authentication_method = signed.version, signed.method

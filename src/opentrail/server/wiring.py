@@ -1,0 +1,173 @@
+"""Puts the house together: stores, services, followers, gate, edge. Everything that exists is named here, once."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opentrail.followers.delivery import DeliveryFollower
+from opentrail.followers.digests import DigestFollower
+from opentrail.followers.executions import ExecutionsFollower
+from opentrail.followers.history import HistoryFollower
+from opentrail.followers.rules import RulesFollower
+from opentrail.model.load import load_models
+from opentrail.ports import Follower
+from opentrail.server.clock import SystemClock
+from opentrail.server.edge import Edge
+from opentrail.server.gate import Gate
+from opentrail.server.loops import end, follow, spawn
+from opentrail.server.road import InternalRoad
+from opentrail.server.signing import Signer
+from opentrail.service import Service
+from opentrail.services import cloudtrail, codepipeline, events, iam, sts
+from opentrail.services.identity import ensure_root
+from opentrail.services.s3 import service as s3
+from opentrail.settings import Settings
+from opentrail.state import House, Sealer, Unit
+from opentrail.stores.blobs_files import FileBlobs
+from opentrail.stores.history_sqlite import SqliteHistory
+from opentrail.stores.ledger_sqlite import SqliteLedger
+
+SERVICES: dict[str, Service] = {
+    module.service.name: module.service for module in (s3, iam, sts, cloudtrail, events, codepipeline)
+}
+"""The services that are built, by botocore's name."""
+KEY_FILE = "server.key"
+TIMEOUT_CHECK_SECONDS = 5.0
+DRAIN_SECONDS_MAX = 30.0
+"""How long requests under way may take to end at shutdown."""
+
+
+class DataDirectoryInUse(Exception):
+    """Another process works on this data directory."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A started server: where it listens, and the root key it made at its first start."""
+
+    house: House
+    edge: Edge
+    url: str
+    port: int
+    new_root_key: tuple[str, str] | None
+    followers: dict[str, Follower] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """A server from start to clean end. Raises DataDirectoryInUse, OSError (the port), ssl.SSLError."""
+    with_lock = _lock(settings.data_dir)
+    try:
+        house, gate, new_root_key = await _open(settings)
+        edge = Edge(gate.handle, spawn)
+        server = await asyncio.get_running_loop().create_server(
+            edge.protocol, settings.host, settings.port, ssl=_tls(settings), backlog=1024
+        )
+        port = server.sockets[0].getsockname()[1]
+        followers = _followers(house)
+        tasks = [spawn(follow(follower), follower.name) for follower in followers]
+        tasks.append(spawn(_check_timeouts(edge), "timeouts"))
+        scheme = "https" if settings.tls_certificate else "http"
+        shown = settings.host if settings.host not in ("0.0.0.0", "::") else "127.0.0.1"
+        named = {follower.name: follower for follower in followers}
+        try:
+            yield Running(house, edge, f"{scheme}://{shown}:{port}", port, new_root_key, named)
+        finally:
+            server.close()
+            await _drain(edge)
+            await end(tasks)
+            await house.ledger.close()
+    finally:
+        os.close(with_lock)
+
+
+async def _open(settings: Settings) -> tuple[House, Gate, tuple[str, str] | None]:
+    """Stores, house and gate; what a crash left behind is cleared away."""
+    directory = settings.data_dir
+    clock = SystemClock()
+    ledger = SqliteLedger(directory / "ledger.db")
+    blobs = FileBlobs(directory / "blobs", clock)
+    await blobs.sweep(ledger.is_referenced)
+    dropped = ledger.dropped_refs()
+    if dropped:
+        await blobs.drop(dropped)
+        await ledger.forget_dropped(dropped)
+    models = load_models()
+    models.preload()
+    road = InternalRoad()
+    house = House(ledger, blobs, clock, road, settings, models, Sealer(_server_key(directory)))
+    unit = Unit(house, clock.now())
+    access_key_id, secret, created = ensure_root(unit, settings)
+    await ledger.commit(unit.writes, ())
+    road.gate = Gate(house, SERVICES, clock, Signer(house))
+    return house, road.gate, (access_key_id, secret) if created else None
+
+
+def _followers(house: House) -> list[Follower]:
+    """The followers, in the order in which they are started."""
+    history = HistoryFollower(house.ledger, SqliteHistory(house.settings.data_dir / "history.db"))
+    house.history = history
+    return [
+        history,
+        RulesFollower(house),
+        ExecutionsFollower(house),
+        DeliveryFollower(house),
+        DigestFollower(house),
+    ]
+
+
+async def _check_timeouts(edge: Edge) -> None:
+    while True:
+        await asyncio.sleep(TIMEOUT_CHECK_SECONDS)
+        edge.check_timeouts()
+
+
+async def _drain(edge: Edge) -> None:
+    """Let requests under way end, for a while."""
+    edge.drain()
+    deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS_MAX
+    while edge.connections and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.01)
+
+
+def _lock(directory: Path) -> int:
+    """One process at a time: a lock that ends with the process, however it ends."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = os.open(directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(file)
+        raise DataDirectoryInUse(str(directory)) from error
+    return file
+
+
+def _server_key(directory: Path) -> bytes:
+    """The key that seals secrets at rest; made at the first start, readable by the owner only."""
+    path = directory / KEY_FILE
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        file = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        try:
+            os.write(file, os.urandom(32))
+            os.fsync(file)
+        finally:
+            os.close(file)
+        fresh.rename(path)
+    return path.read_bytes()
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.tls_certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    return context

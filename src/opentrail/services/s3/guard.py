@@ -1,0 +1,178 @@
+"""What a caller of S3 must be allowed: which actions on which ARNs, with what the bucket says about it.
+
+The default for every S3 operation; families add their own where one call needs more (a copy reads its source). Also
+finds the bucket, so that a request for one that is not there says so before anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from opentrail.access.acl import ALL_USERS, AUTHENTICATED_USERS, canonical_id
+from opentrail.call import Access, AclGrants, Call
+from opentrail.errors import AwsError
+from opentrail.model.shapes import Operation
+from opentrail.rows.s3 import ACCOUNT_ACCESS_BLOCKS, BUCKETS, Acl, Bucket, ObjectVersion, PublicAccessBlock
+from opentrail.services.s3.versions import find_version
+from opentrail.state import Unit
+
+VERSIONED_ACTIONS = {
+    "s3:GetObject": "s3:GetObjectVersion",
+    "s3:DeleteObject": "s3:DeleteObjectVersion",
+    "s3:GetObjectAcl": "s3:GetObjectVersionAcl",
+    "s3:PutObjectAcl": "s3:PutObjectVersionAcl",
+    "s3:GetObjectTagging": "s3:GetObjectVersionTagging",
+    "s3:PutObjectTagging": "s3:PutObjectVersionTagging",
+    "s3:DeleteObjectTagging": "s3:DeleteObjectVersionTagging",
+    "s3:GetObjectAttributes": "s3:GetObjectVersionAttributes",
+}
+"""The action that stands in for another when the request names a version (service authorization reference, S3)."""
+BUCKET_ACL_PERMISSIONS = {
+    "s3:ListBucket": "READ",
+    "s3:ListBucketVersions": "READ",
+    "s3:ListBucketMultipartUploads": "READ",
+    "s3:PutObject": "WRITE",
+    "s3:DeleteObject": "WRITE",
+    "s3:DeleteObjectVersion": "WRITE",
+    "s3:GetBucketAcl": "READ_ACP",
+    "s3:PutBucketAcl": "WRITE_ACP",
+}
+OBJECT_ACL_PERMISSIONS = {
+    "s3:GetObject": "READ",
+    "s3:GetObjectVersion": "READ",
+    "s3:GetObjectAcl": "READ_ACP",
+    "s3:GetObjectVersionAcl": "READ_ACP",
+    "s3:PutObjectAcl": "WRITE_ACP",
+    "s3:PutObjectVersionAcl": "WRITE_ACP",
+}
+_HEADER_KEYS = (
+    "x-amz-acl",
+    "x-amz-copy-source",
+    "x-amz-metadata-directive",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-storage-class",
+    "x-amz-website-redirect-location",
+    "x-amz-content-sha256",
+    "x-amz-object-ownership",
+    "x-amz-grant-read",
+    "x-amz-grant-write",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write-acp",
+    "x-amz-grant-full-control",
+)
+"""Headers that are condition keys under their own name (`s3:x-amz-acl`)."""
+_INPUT_KEYS = {
+    "Prefix": "s3:prefix",
+    "Delimiter": "s3:delimiter",
+    "MaxKeys": "s3:max-keys",
+    "VersionId": "s3:versionid",
+}
+
+
+def guard(call: Call, unit: Unit) -> Sequence[Access]:
+    """The questions of an operation that needs just its own action on the bucket or the object it names."""
+    operation = call.operation
+    name = call.input.get("Bucket", "")
+    if operation.facts.level == "service" or operation.name == "CreateBucket":
+        return [Access(operation.facts.actions[0], f"arn:aws:s3:::{name}" if name else "*", call.principal.account_id)]
+    bucket = enter_bucket(call, unit, name)
+    return [question(call, unit, bucket, action_of(operation, call), call.input.get("Key", ""))]
+
+
+def action_of(operation: Operation, call: Call) -> str:
+    """The IAM action, of the version when the request names one."""
+    action = operation.facts.actions[0]
+    return VERSIONED_ACTIONS.get(action, action) if "VersionId" in call.input else action
+
+
+def enter_bucket(call: Call, unit: Unit, name: str) -> Bucket:
+    """The bucket of the call, which from now on is recorded in its owner's account and its region."""
+    bucket = BUCKETS.get(unit, name)
+    if bucket is None:
+        raise no_such_bucket(name)
+    call.region = bucket.region
+    call.evidence.owner_account_id = bucket.owner
+    if call.principal.type == "Anonymous":
+        call.account_id = bucket.owner
+    expected = call.request.headers.get("x-amz-expected-bucket-owner")
+    if expected is not None and expected != bucket.owner:
+        raise AwsError("AccessDenied", "Access Denied", 403)
+    return bucket
+
+
+def no_such_bucket(name: str) -> AwsError:
+    return AwsError("NoSuchBucket", "The specified bucket does not exist", 404, BucketName=name)
+
+
+def question(call: Call, unit: Unit, bucket: Bucket, action: str, key: str) -> Access:
+    """May the caller do `action` on the object `key` of the bucket, or on the bucket itself when `key` is empty?"""
+    block = effective_access_block(unit, bucket)
+    return Access(
+        action,
+        f"arn:aws:s3:::{bucket.name}/{key}" if key else f"arn:aws:s3:::{bucket.name}",
+        bucket.owner,
+        bucket.policy,
+        _acl_grants(call, unit, bucket, action, key, block),
+        condition_keys(call),
+        restrict_public=block is not None and block.restrict_public_buckets,
+    )
+
+
+def condition_keys(call: Call) -> Mapping[str, tuple[str, ...]]:
+    """S3's own condition keys of this request, by lower-case name."""
+    keys: dict[str, tuple[str, ...]] = {}
+    headers = call.request.headers
+    for header in _HEADER_KEYS:
+        if header in headers:
+            keys["s3:" + header] = (headers[header],)
+    for member, key in _INPUT_KEYS.items():
+        if member in call.input:
+            keys[key] = (str(call.input[member]),)
+    if call.authentication_method:
+        keys["s3:authtype"] = ("REST-QUERY-STRING" if call.authentication_method == "QueryString" else "REST-HEADER",)
+        keys["s3:signatureversion"] = ("AWS4-HMAC-SHA256" if call.signature_version == "SigV4" else "AWS",)
+    return keys
+
+
+def effective_access_block(unit: Unit, bucket: Bucket) -> PublicAccessBlock | None:
+    """The public access block of the bucket and of its owner's account together: the stricter of each setting."""
+    account = ACCOUNT_ACCESS_BLOCKS.get(unit, bucket.owner)
+    own = bucket.public_access_block
+    if account is None or own is None:
+        return own or account
+    return PublicAccessBlock(
+        own.block_public_acls or account.block_public_acls,
+        own.ignore_public_acls or account.ignore_public_acls,
+        own.block_public_policy or account.block_public_policy,
+        own.restrict_public_buckets or account.restrict_public_buckets,
+    )
+
+
+def _acl_grants(
+    call: Call, unit: Unit, bucket: Bucket, action: str, key: str, block: PublicAccessBlock | None
+) -> AclGrants | None:
+    """What the ACL that speaks of this action grants; None where ACLs are off or say nothing of it."""
+    if bucket.ownership == "BucketOwnerEnforced":
+        return None
+    ignore = block is not None and block.ignore_public_acls
+    if action in BUCKET_ACL_PERMISSIONS:
+        acl = bucket.acl or Acl(canonical_id(bucket.owner))
+        return _grants(acl, BUCKET_ACL_PERMISSIONS[action], ignore)
+    if action in OBJECT_ACL_PERMISSIONS and key:
+        version = find_version(unit, bucket, key, call.input.get("VersionId", ""))
+        if version is not None and not version.delete_marker:
+            return _grants(object_acl(version), OBJECT_ACL_PERMISSIONS[action], ignore)
+    return None
+
+
+def object_acl(version: ObjectVersion) -> Acl:
+    """The ACL of a version; without one, its owner has full control."""
+    return version.acl or Acl(canonical_id(version.owner))
+
+
+def _grants(acl: Acl, permission: str, ignore_public: bool) -> AclGrants:
+    public = (ALL_USERS, AUTHENTICATED_USERS) if ignore_public else ()
+    given = tuple((grant.grantee, grant.permission) for grant in acl.grants if grant.grantee not in public)
+    return AclGrants(acl.owner, given, permission)

@@ -1,0 +1,325 @@
+"""PutObject, GetObject, HeadObject, DeleteObject: the hot road of S3."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import parse_qsl
+
+from opentrail.access.acl import canned_grants, canonical_id
+from opentrail.call import Call, Shape
+from opentrail.errors import AwsError
+from opentrail.rows.s3 import BUCKETS, Acl, Bucket, Grant, ObjectVersion
+from opentrail.service import Service
+from opentrail.services.s3.guard import no_such_bucket, question
+from opentrail.services.s3.payload import Payload, inline_data, keep, take_payload
+from opentrail.services.s3.reading import (
+    STORED_HEADERS,
+    Run,
+    check_conditions,
+    chosen_run,
+    describe,
+    etag_matches,
+    open_run,
+    precondition_failed,
+)
+from opentrail.services.s3.versions import (
+    current_version,
+    find_version,
+    next_identity,
+    put_version,
+    remove_version,
+)
+from opentrail.state import Unit
+
+METADATA_BYTES_MAX = 2 * 1024
+"""Names and values of user metadata, as S3 counts them."""
+OBJECT_TAGS_MAX = 10
+TAG_KEY_MAX, TAG_VALUE_MAX = 128, 256
+STORAGE_CLASSES = frozenset({"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"})
+"""Classes whose objects are readable at once; the archive classes need RestoreObject."""
+
+family = Service("s3")
+
+
+def bucket_of(call: Call, unit: Unit) -> Bucket:
+    """The bucket of the call (the guard has seen it; it may have gone while a body came in)."""
+    name = call.input["Bucket"]
+    bucket = BUCKETS.get(unit, name)
+    if bucket is None:
+        raise no_such_bucket(name)
+    return bucket
+
+
+@family.operation("PutObject")
+async def put_object(call: Call, unit: Unit) -> Shape:
+    """Store an object, or a new version of it."""
+    template = new_object(call, bucket_of(call, unit))
+    payload = await take_payload(call, unit)
+    bucket = bucket_of(call, unit)
+    current = current_version(unit, bucket, template.key)
+    check_write_conditions(call, current)
+    version = finish(unit, bucket, template, payload, current)
+    put_version(unit, bucket, version, current)
+    call.evidence.object_size = version.size
+    return written(version, bucket)
+
+
+def new_object(call: Call, bucket: Bucket) -> ObjectVersion:
+    """An object's row as its request describes it, still without bytes, id and time."""
+    given = call.input
+    refuse_unbuilt(given)
+    storage_class = given.get("StorageClass", "STANDARD")
+    if storage_class not in STORAGE_CLASSES:
+        raise AwsError("InvalidStorageClass", "The storage class you specified is not valid", 400)
+    return ObjectVersion(
+        key=given["Key"],
+        version_id="",
+        order=0,
+        modified=0.0,
+        owner=_owner(call, bucket),
+        content_type=given.get("ContentType") or "binary/octet-stream",
+        headers=_stored_headers(call),
+        metadata=_metadata(given.get("Metadata") or {}),
+        tags=parse_tagging(given.get("Tagging", "")),
+        acl=_request_acl(call, bucket),
+        storage_class=storage_class,
+    )
+
+
+def refuse_unbuilt(given: Shape) -> None:
+    """Parameters whose meaning is not built are refused, never ignored."""
+    unbuilt = (
+        "ServerSideEncryption", "SSECustomerAlgorithm", "SSECustomerKey", "SSEKMSKeyId", "ObjectLockMode",
+        "ObjectLockRetainUntilDate", "ObjectLockLegalHoldStatus", "WriteOffsetBytes", "CopySourceSSECustomerAlgorithm",
+    )  # fmt: skip
+    for member in unbuilt:
+        if member in given:
+            message = "A header you provided implies functionality that is not implemented"
+            raise AwsError("NotImplemented", message, 501, Header=member)
+
+
+def _owner(call: Call, bucket: Bucket) -> str:
+    """The account that owns a new object: the bucket's, unless ACLs are in force and somebody else writes it."""
+    if bucket.ownership == "BucketOwnerEnforced" or call.principal.type in ("Anonymous", "AWSService"):
+        return bucket.owner
+    if bucket.ownership == "BucketOwnerPreferred" and call.input.get("ACL") == "bucket-owner-full-control":
+        return bucket.owner
+    return call.principal.account_id
+
+
+def _request_acl(call: Call, bucket: Bucket) -> Acl | None:
+    """The canned ACL of the request; None keeps the default (the owner alone)."""
+    canned = call.input.get("ACL")
+    if bucket.ownership == "BucketOwnerEnforced":
+        granted = any(
+            member in call.input for member in ("GrantRead", "GrantReadACP", "GrantWriteACP", "GrantFullControl")
+        )
+        if granted or canned not in (None, "bucket-owner-full-control"):
+            raise AwsError("AccessControlListNotSupported", "The bucket does not allow ACLs", 400)
+        return None
+    if canned in (None, "private"):
+        return None
+    owner = canonical_id(_owner(call, bucket))
+    grants = canned_grants(canned, owner, canonical_id(bucket.owner))
+    return Acl(owner, tuple(Grant(grantee, permission) for grantee, permission in grants))
+
+
+def _stored_headers(call: Call) -> dict[str, str]:
+    given = call.input
+    headers = {name: given[member] for member, name in STORED_HEADERS.items() if member in given}
+    encoding = headers.get("content-encoding")
+    if encoding is not None:
+        kept = ",".join(part.strip() for part in encoding.split(",") if part.strip().lower() != "aws-chunked")
+        headers["content-encoding"] = kept
+        if not kept:
+            del headers["content-encoding"]
+    if "Expires" in given:
+        expires = given["Expires"]
+        text = expires.strftime("%a, %d %b %Y %H:%M:%S GMT") if isinstance(expires, datetime) else str(expires)
+        headers["expires"] = call.request.headers.get("expires", text)
+    return headers
+
+
+def _metadata(given: dict[str, str]) -> dict[str, str]:
+    size = sum(len(name.encode()) + len(value.encode("utf-8", "surrogatepass")) for name, value in given.items())
+    if size > METADATA_BYTES_MAX:
+        message = "Your metadata headers exceed the maximum allowed metadata size"
+        fields = {"Size": str(size), "MaxSizeAllowed": str(METADATA_BYTES_MAX)}
+        raise AwsError("MetadataTooLarge", message, 400, headers=None, **fields)
+    return {name.lower(): value for name, value in given.items()}
+
+
+def parse_tagging(text: str) -> tuple[tuple[str, str], ...]:
+    """Tags in the form of a query string (header x-amz-tagging)."""
+    if not text:
+        return ()
+    return check_tags(tuple(parse_qsl(text, keep_blank_values=True, max_num_fields=1_000)), OBJECT_TAGS_MAX)
+
+
+def check_tags(tags: tuple[tuple[str, str], ...], most: int) -> tuple[tuple[str, str], ...]:
+    """Tags within S3's limits: number, lengths, no key twice, none of AWS's own."""
+    if len(tags) > most:
+        what = "Object" if most == OBJECT_TAGS_MAX else "Bucket"
+        code = "BadRequest" if most == OBJECT_TAGS_MAX else "InvalidTag"
+        raise AwsError(code, f"{what} tags cannot be greater than {most}", 400)
+    if len({key for key, _ in tags}) != len(tags):
+        raise AwsError("InvalidTag", "Cannot provide multiple Tags with the same key", 400)
+    for key, value in tags:
+        if not 1 <= len(key) <= TAG_KEY_MAX:
+            raise AwsError("InvalidTag", "The TagKey you have provided is invalid", 400, TagKey=key[:TAG_KEY_MAX])
+        if len(value) > TAG_VALUE_MAX:
+            raise AwsError("InvalidTag", "The TagValue you have provided is invalid", 400, TagKey=key)
+        if key.lower().startswith("aws:"):
+            raise AwsError("InvalidTag", "System tags cannot be added/updated by requester", 400, TagKey=key)
+    return tags
+
+
+def check_write_conditions(call: Call, current: ObjectVersion | None) -> None:
+    """If-None-Match: * and If-Match of a write."""
+    live = current if current is not None and not current.delete_marker else None
+    none_match, match = call.input.get("IfNoneMatch"), call.input.get("IfMatch")
+    if none_match is not None:
+        if none_match.strip() != "*":
+            message = "A header you provided implies functionality that is not implemented"
+            raise AwsError("NotImplemented", message, 501, Header="If-None-Match")
+        if live is not None:
+            raise precondition_failed("If-None-Match")
+    if match is not None:
+        if live is None:
+            raise AwsError("NoSuchKey", "The specified key does not exist.", 404, Key=call.input["Key"])
+        if not etag_matches(match, live.etag):
+            raise precondition_failed("If-Match")
+
+
+def finish(
+    unit: Unit, bucket: Bucket, template: ObjectVersion, payload: Payload, current: ObjectVersion | None
+) -> ObjectVersion:
+    """The row with its bytes, id and time."""
+    inline, parts = keep(unit, payload)
+    version_id, order = next_identity(unit, bucket, current)
+    return ObjectVersion(
+        key=template.key,
+        version_id=version_id,
+        order=order,
+        modified=unit.now,
+        owner=template.owner,
+        etag=payload.etag,
+        size=payload.size,
+        inline=inline,
+        parts=parts,
+        content_type=template.content_type,
+        headers=template.headers,
+        metadata=template.metadata,
+        checksums=payload.checksums,
+        checksum_type="FULL_OBJECT",
+        tags=template.tags,
+        acl=template.acl,
+        storage_class=template.storage_class,
+    )
+
+
+def written(version: ObjectVersion, bucket: Bucket) -> Shape:
+    """What PutObject answers."""
+    output: Shape = {"ETag": f'"{version.etag}"'}
+    if bucket.versioning == "Enabled":
+        output["VersionId"] = version.version_id
+    for algorithm, value in version.checksums.items():
+        output[f"Checksum{algorithm}"] = value
+        output["ChecksumType"] = version.checksum_type
+    return output
+
+
+@family.operation("GetObject")
+async def get_object(call: Call, unit: Unit) -> Shape:
+    """Read an object, whole or a range of it."""
+    bucket = bucket_of(call, unit)
+    version = readable_version(call, unit, bucket)
+    check_conditions(call, version)
+    run = chosen_run(call, version)
+    output = describe(call, version, run, bool(bucket.versioning))
+    if version.parts and run.length:
+        call.stream = await open_run(unit.house.blobs, version, run)
+    else:
+        output["Body"] = _slice(inline_data(unit, version), run)
+    call.evidence.object_size = version.size
+    return output
+
+
+def _slice(data: bytes, run: Run) -> bytes:
+    return data[run.offset : run.offset + run.length] if run.partial else data
+
+
+@family.operation("HeadObject")
+async def head_object(call: Call, unit: Unit) -> Shape:
+    """What GetObject would say, without the object."""
+    bucket = bucket_of(call, unit)
+    version = readable_version(call, unit, bucket)
+    check_conditions(call, version)
+    run = chosen_run(call, version)
+    call.evidence.object_size = version.size
+    return describe(call, version, run, bool(bucket.versioning))
+
+
+def readable_version(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
+    """The version that is asked for. Who may not list the bucket is not told whether a key exists."""
+    key, version_id = call.input["Key"], call.input.get("VersionId", "")
+    version = find_version(unit, bucket, key, version_id)
+    if version is None:
+        if not call.may(question(call, unit, bucket, "s3:ListBucket", "")):
+            raise AwsError("AccessDenied", "Access Denied", 403)
+        if version_id:
+            fields = {"Key": key, "VersionId": version_id}
+            raise AwsError("NoSuchVersion", "The specified version does not exist.", 404, **fields)
+        raise AwsError("NoSuchKey", "The specified key does not exist.", 404, Key=key)
+    if version.delete_marker:
+        headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version.version_id}
+        if version_id:
+            message = "The specified method is not allowed against this resource."
+            fields = {"Method": call.request.method, "ResourceType": "DeleteMarker"}
+            raise AwsError("MethodNotAllowed", message, 405, headers=headers, **fields)
+        raise AwsError("NoSuchKey", "The specified key does not exist.", 404, headers=headers, Key=key)
+    return version
+
+
+@family.operation("DeleteObject")
+async def delete_object(call: Call, unit: Unit) -> Shape:
+    """Delete an object, put a delete marker on it, or remove one version for good."""
+    bucket = bucket_of(call, unit)
+    return delete_one(call, unit, bucket, call.input["Key"], call.input.get("VersionId", ""))
+
+
+def delete_one(call: Call, unit: Unit, bucket: Bucket, key: str, version_id: str) -> Shape:
+    """As DeleteObject and DeleteObjects do for one key; their output members `DeleteMarker` and `VersionId`."""
+    if version_id:
+        version = find_version(unit, bucket, key, version_id)
+        output: Shape = {"VersionId": version_id}
+        if version is not None:
+            _check_delete_conditions(call, version)
+            remove_version(unit, bucket, version)
+            if version.delete_marker:
+                output["DeleteMarker"] = True
+        return output
+    current = current_version(unit, bucket, key)
+    _check_delete_conditions(call, current)
+    if not bucket.versioning:
+        if current is not None:
+            remove_version(unit, bucket, current)
+        return {}
+    return _put_delete_marker(unit, bucket, key, current)
+
+
+def _check_delete_conditions(call: Call, current: ObjectVersion | None) -> None:
+    match = call.input.get("IfMatch")
+    if match is None:
+        return
+    if current is None or current.delete_marker:
+        raise AwsError("NoSuchKey", "The specified key does not exist.", 404, Key=call.input.get("Key", ""))
+    if not etag_matches(match, current.etag):
+        raise precondition_failed("If-Match")
+
+
+def _put_delete_marker(unit: Unit, bucket: Bucket, key: str, current: ObjectVersion | None) -> Shape:
+    version_id, order = next_identity(unit, bucket, current)
+    marker = ObjectVersion(key, version_id, order, unit.now, bucket.owner, delete_marker=True)
+    put_version(unit, bucket, marker, current)
+    return {"DeleteMarker": True, "VersionId": version_id}
