@@ -123,7 +123,7 @@ def fit_field(value: Any, cap: int) -> Any:  # noqa: ANN401  (JSON of any shape)
 
 def fit_record(record: dict[str, Any]) -> bytes:
     """The record as one line of at most EVENT_MAX bytes. Slow; for records that are large or cannot be encoded."""
-    record = clean_text(record)
+    record = {name: clip(value) if isinstance(value, str) else value for name, value in clean_text(record).items()}
     for name, cap in FIELD_CAPS.items():
         if name in record:
             record[name] = fit_field(record[name], cap)
