@@ -80,7 +80,7 @@ class Models:
         self._targets: dict[str, tuple[str, ...]] = {}
         self._versions: dict[str, tuple[str, ...]] = {}
         self._prefixes: dict[str, str] = {}
-        for name, row in sorted(index.items(), key=lambda item: (item[0] not in IN_SCOPE, item[0])):
+        for name, row in sorted(index.items(), key=_precedence):
             _append(self._signing, row["signing_name"], name)
             self._prefixes.setdefault(row["endpoint_prefix"], row["signing_name"])
             if "query" in row["protocols"]:
@@ -175,6 +175,12 @@ class Models:
             for correction in table("corrections").get(key, ()):
                 merge(raw, correction["merge"])
         return build_service(name, raw)
+
+
+def _precedence(item: tuple[str, Mapping[str, Any]]) -> tuple[bool, bool, str]:
+    """Of services that share a name on the wire, ours first, then the one that gave the name (rds before docdb)."""
+    name, row = item
+    return name not in IN_SCOPE, name != row["signing_name"], name
 
 
 def _append(groups: dict[str, tuple[str, ...]], key: str, name: str) -> None:

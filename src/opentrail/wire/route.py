@@ -97,7 +97,9 @@ def route(models: Models, request: HttpRequest, domain: str, form: bytes = b"") 
         found = _by_version(models, request, region, form)
         if found is not None:
             return found
-    if request.path.startswith(S3_CONTROL_PATH) and ("x-amz-account-id" in headers or "s3-control" in host):
+    if request.path.startswith(S3_CONTROL_PATH) and (
+        "x-amz-account-id" in headers or "x-amz-outpost-id" in headers or "s3-control" in host
+    ):
         return _by_rest(models, request, ("s3control",), region)
     return _s3(models, request, domain, host, service, region)
 

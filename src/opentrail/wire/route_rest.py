@@ -16,6 +16,8 @@ TABLES_REMEMBERED_MAX = 32
 """Services whose tables are kept."""
 SEGMENTS_MAX = 64
 """Segments of a path that are looked at; a longer one matches nothing."""
+END = 3
+"""Sorts the end of a template behind any further segment."""
 
 
 @dataclass(slots=True)
@@ -96,8 +98,9 @@ def _take_apart(operation: Operation) -> _Template:
 
 
 def _order(template: _Template) -> tuple[int, list[int], int, str]:
-    """Queries that must be there, then literal before label before greedy label, from the left."""
+    """Queries that must be there, then literal before label before greedy label before the end, from the left."""
     kinds = [0 if isinstance(segment, str) else 2 if segment[1] else 1 for segment in template.segments]
+    kinds.append(END)
     return -len(template.literals), kinds, -len(template.required), template.operation.name
 
 

@@ -42,11 +42,15 @@ class _Candidate:
     queries: tuple[str, ...]
     headers: tuple[str, ...]
 
-    def matches(self, query: Mapping[str, str], headers: Mapping[str, str]) -> bool:
+    def matches(self, query: Mapping[str, str], headers: Mapping[str, str], some: bool = False) -> bool:
+        """Whether the request has all of it. With `some`, one of several required parameters is enough: UploadPart
+        without a part number is a bad UploadPart, not a PutObject."""
         for name, value in self.literals.items():
             if value and query.get(name) != value:
                 return False
-        return all(name in query for name in self.queries) and all(name in headers for name in self.headers)
+        if self.queries and not (any if some else all)(name in query for name in self.queries):
+            return False
+        return all(name in headers for name in self.headers)
 
 
 @dataclass(slots=True)
@@ -128,7 +132,7 @@ class S3Table:
                 if one.matches(query, headers):
                     return one.operation
         for one in entry.plain:
-            if one.matches(query, headers) or any(name in query for name in one.queries):
+            if one.matches(query, headers, some=True):
                 return one.operation
         raise AwsError("MethodNotAllowed", status=405, Method=method, ResourceType="OBJECT")
 
