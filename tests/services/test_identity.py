@@ -140,7 +140,9 @@ ROLE = Role("AROA1", HOME, "reader", "/", NOW, "{}")
 def session_of_role(role=ROLE, expires=NOW + 3600):
     issuer = Issuer("Role", role.id, role.arn, HOME, role.name)
     session = Session(issuer, int(NOW), int(expires))
-    return Principal("AssumedRole", HOME, f"arn:aws:sts::{HOME}:assumed-role/reader/s", f"{role.id}:s", "", "ASIA1", session)
+    return Principal(
+        "AssumedRole", HOME, f"arn:aws:sts::{HOME}:assumed-role/reader/s", f"{role.id}:s", "", "ASIA1", session
+    )
 
 
 async def test_tokens_carry_the_principal(house):
@@ -219,7 +221,8 @@ POLICY = ManagedPolicy("ANPA1", HOME, "Can", "/x/", NOW, NOW, "managed")
 
 
 async def test_an_identity_is_gathered_from_all_its_rows(house):
-    group = Group("AGPA1", HOME, "Devs", "/", NOW, (("g", "group-inline"),), ("arn:aws:iam::aws:policy/AdministratorAccess",))
+    admin = "arn:aws:iam::aws:policy/AdministratorAccess"
+    group = Group("AGPA1", HOME, "Devs", "/", NOW, (("g", "group-inline"),), (admin,))
     alice = user(
         inline=(("i", "inline"),),
         attached=(POLICY.arn,),
@@ -255,7 +258,9 @@ async def test_an_arn_must_name_the_policy_exactly(house):
 async def test_federated_users(house):
     await saved(house, user(inline=(("i", "inline"),)))
     session = Session(Issuer("IAMUser", "AIDA1", user().arn, HOME, "Alice"), int(NOW), int(NOW) + 60)
-    bob = Principal("FederatedUser", HOME, f"arn:aws:sts::{HOME}:federated-user/bob", f"{HOME}:bob", "", "ASIA1", session)
+    bob = Principal(
+        "FederatedUser", HOME, f"arn:aws:sts::{HOME}:federated-user/bob", f"{HOME}:bob", "", "ASIA1", session
+    )
     assert identity_of(new_unit(house), bob).policies == ("inline",)
     of_root = replace(bob, session=replace(session, issuer=Issuer("Root", HOME, "r", HOME)))
     assert '"Action":"*"' in identity_of(new_unit(house), of_root).policies[0]
