@@ -20,6 +20,9 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
+from opentrail import __version__
 from opentrail.call import Call, HttpRequest, Response
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
 from opentrail.model.shapes import Operation, Protocol
@@ -35,6 +38,8 @@ from opentrail.wire.answer import render_output
 from opentrail.wire.answer_error import render_error
 from opentrail.wire.route import Route, Unrouted, needs_form, route
 
+HOUSE_PATH = "/_opentrail/"
+"""Where the server speaks for itself; no bucket name begins with an underscore."""
 CONFLICTS_MAX = 8
 """How often a call is walked again because what it had read was changed meanwhile."""
 
@@ -64,6 +69,8 @@ class Gate:
 
     async def handle(self, request: HttpRequest) -> Response:
         """Walk one request from the network."""
+        if request.path.startswith(HOUSE_PATH):
+            return self._answer_house(request)
         try:
             form = await request.body.read_all(BODY_BYTES_MAX) if needs_form(request) else b""
             where = route(self.house.models, request, self.house.settings.domain, form)
@@ -219,6 +226,13 @@ class Gate:
             method=call.request.method,
         )
         return Response(status, headers, body)
+
+    def _answer_house(self, request: HttpRequest) -> Response:
+        """Paths of our own, which no bucket can bear: health."""
+        if request.path != HOUSE_PATH + "health":
+            return Response(404, {"Content-Type": "text/plain"}, b"no such page\n")
+        report = {"status": "ok", "version": __version__, "ledger": self.house.ledger.head()}
+        return Response(200, {"Content-Type": "application/json"}, msgspec.json.encode(report) + b"\n")
 
     def _answer_unrouted(self, request: HttpRequest, error: AwsError) -> Response:
         """A request for no operation there is: nothing to record, an answer in the dialect it seems to speak."""

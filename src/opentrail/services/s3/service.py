@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from opentrail.service import Service
-from opentrail.services.s3 import objects
+from opentrail.services.s3 import listing, objects
 from opentrail.services.s3.guard import guard
 
-FAMILIES = (objects,)
+FAMILIES = (objects, listing)
 
 service = Service("s3")
 service.guard()(guard)
