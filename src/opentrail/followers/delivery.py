@@ -58,14 +58,20 @@ class DeliveryFollower:
             group.create_task(self._tick(group))
 
     async def flush(self) -> None:
-        """Deliver everything that is durable now; raises the AwsError of a delivery that failed."""
+        """Deliver everything that is durable now. Every trail has its turn; then raises the first AwsError."""
         if self._cursor < 0:
             self._resume()
         async with self._reading:
             await self._gather()
             await self._plan([*self._pending, *(each.id for each in self._timelines if self._lags(each))])
+        failures = []
         for trail_id in self._planned_trails():
-            await self._deliver(trail_id)
+            try:
+                await self._deliver(trail_id)
+            except AwsError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _resume(self) -> None:
         """Take up where the durable cursors say."""
@@ -195,6 +201,7 @@ class DeliveryFollower:
 
     async def _deliver_in_order(self, trail_id: str) -> None:
         while rows := PLANNED.page(Unit(self._house, 0.0), trail_id, limit=1):
+            self._timelines.refresh()
             timeline = self._timelines.get(trail_id)
             if timeline is None:
                 return
@@ -204,17 +211,19 @@ class DeliveryFollower:
                 await write_file(self._house, trail_id, timeline.newest, number, row)
             except AwsError as error:
                 await note_failure(self._house, trail_id, row, error)
-                await self._readdress(timeline, number, row)
+                if await self._readdress(timeline, number, row):
+                    continue
                 raise
             if row.topic_arn:
                 await notify(self._house, trail_id, timeline.newest, row)
 
-    async def _readdress(self, timeline: Timeline, number: int, row: PlannedFile) -> None:
-        """A file that could not be delivered goes where the trail delivers by now."""
+    async def _readdress(self, timeline: Timeline, number: int, row: PlannedFile) -> bool:
+        """A file that could not be delivered goes where the trail delivers by now, if that is elsewhere."""
         moved = addressed(row, timeline.id, timeline.newest)
         if (moved.bucket, moved.key) == (row.bucket, row.key):
-            return
+            return False
         unit = Unit(self._house, self._house.clock.now())
         if PLANNED.get(unit, timeline.id, padded(number)) is not None:
             PLANNED.put(unit, moved, timeline.id, padded(number))
             await self._house.ledger.commit(unit.writes, ())
+        return True

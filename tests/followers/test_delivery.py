@@ -1,0 +1,244 @@
+"""Log files: what is in them, where they lie, and that each line is in exactly one, whatever crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections import Counter
+
+import pytest
+
+from opentrail.errors import AwsError
+from opentrail.followers import delivery_plan
+from opentrail.followers.delivery import DeliveryFollower
+from opentrail.rows.cloudtrail import CURSORS, PLANNED
+from opentrail.state import Unit
+from tests.fakes.house import NOW
+from tests.followers.trail_house import (
+    ACCOUNT,
+    BUCKET,
+    Crash,
+    CrashingLedger,
+    append,
+    data_record,
+    delivered_records,
+    invoke,
+    log_lines,
+    logging_trail,
+    names,
+    objects,
+    record,
+    trail_house,
+)
+
+ON_BUCKET = [
+    {"ReadWriteType": "All", "DataResources": [{"Type": "AWS::S3::Object", "Values": [f"arn:aws:s3:::{BUCKET}/"]}]}
+]
+DATA_ONLY = [ON_BUCKET[0] | {"IncludeManagementEvents": False}]
+
+
+async def test_a_file_holds_the_lines_as_they_are_under_the_documented_name():
+    house = trail_house()
+    await logging_trail(house, S3KeyPrefix="some/prefix")
+    line = record("DeleteBucket", NOW)
+    await append(house, line, record("CreateBucket", NOW, recipientAccountId="999999999999"))
+    await DeliveryFollower(house).flush()
+    [((bucket, key), stored)] = objects(house.ledger, "/CloudTrail/").items()
+    assert bucket == BUCKET
+    folder = f"some/prefix/AWSLogs/{ACCOUNT}/CloudTrail/us-east-1/2026/09/21/"
+    assert key.startswith(f"{folder}{ACCOUNT}_CloudTrail_us-east-1_20260921T1413Z_")
+    assert key.endswith(".json.gz")
+    assert len(key.rpartition("_")[2]) == len("0123456789abcdef.json.gz")
+    text = gzip.decompress(stored["body"])
+    assert line in text
+    assert names(json.loads(text)["Records"]) == ["StartLogging", "DeleteBucket"]
+    put = [given for _, _, name, given in house.road.calls if name == "PutObject"][-1]
+    assert put["ACL"] == "bucket-owner-full-control"
+    assert (put["ContentType"], put["ContentEncoding"]) == ("application/json", "gzip")
+    principal = house.road.calls[-1][0]
+    assert (principal.type, principal.invoked_by) == ("AWSService", "cloudtrail.amazonaws.com")
+    assert principal.source_arn == f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
+    assert principal.source_account == ACCOUNT
+
+
+async def test_regions_have_files_of_their_own_and_a_single_region_trail_logs_only_its_own():
+    house = trail_house()
+    await logging_trail(house, "everywhere", IsMultiRegionTrail=True, S3KeyPrefix="every")
+    await logging_trail(house, "here", S3KeyPrefix="here")
+    await append(house, record("There", awsRegion="eu-west-1"), record("Here"))
+    await DeliveryFollower(house).flush()
+    by_file = {key: names(json.loads(gzip.decompress(each["body"]))["Records"])
+               for (_, key), each in objects(house.ledger, "/CloudTrail/").items()}  # fmt: skip
+    assert [found for key, found in by_file.items() if "/eu-west-1/" in key] == [["There"]]
+    assert [found for key, found in by_file.items() if key.startswith("here/")] == [["StartLogging", "Here"]]
+
+
+async def test_what_is_logged_is_decided_by_the_configuration_at_the_lines_own_place():
+    house = trail_house()
+    await logging_trail(house)
+    await append(house, record("During"))
+    await invoke(house, "StopLogging", {"Name": "main"})
+    await append(house, record("Between"))
+    await invoke(house, "StartLogging", {"Name": "main"})
+    await append(house, record("Again"))
+    await invoke(house, "DeleteTrail", {"Name": "main"})
+    await append(house, record("Afterwards"))
+    await DeliveryFollower(house).flush()
+    assert names(delivered_records(house.ledger)) == [
+        "StartLogging", "During", "StopLogging", "StartLogging", "Again", "DeleteTrail",
+    ]  # fmt: skip
+
+
+async def test_a_trail_does_not_log_its_own_deliveries_unless_it_is_told_to():
+    house = trail_house()
+    await logging_trail(house, "main", ON_BUCKET)
+    await logging_trail(house, "recursive", ON_BUCKET, RecursiveLogging=True, S3KeyPrefix="r")
+    follower = DeliveryFollower(house)
+    await append(house, data_record("PutObject", BUCKET, "mine"))
+    for _ in range(3):
+        await follower.flush()
+    found = {key: names(json.loads(gzip.decompress(each["body"]))["Records"])
+             for (_, key), each in objects(house.ledger, "/CloudTrail/").items()}  # fmt: skip
+    plain = [name for key, each in found.items() if not key.startswith("r/") for name in each]
+    looped = [name for key, each in found.items() if key.startswith("r/") for name in each]
+    assert plain.count("PutObject") == 1
+    assert looped.count("PutObject") > 1
+
+
+async def test_files_are_of_bounded_size(monkeypatch):
+    monkeypatch.setattr(delivery_plan, "FILE_LINES_MAX", 3)
+    house = trail_house()
+    await logging_trail(house)
+    await append(house, *(record(f"Call{n}") for n in range(10)))
+    await DeliveryFollower(house).flush()
+    files = objects(house.ledger, "/CloudTrail/")
+    assert sorted(len(json.loads(gzip.decompress(each["body"]))["Records"]) for each in files.values()) == [2, 3, 3, 3]
+    assert len(delivered_records(house.ledger)) == 11
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_every_line_is_delivered_exactly_once_whatever_commit_a_crash_hits(after, monkeypatch):
+    monkeypatch.setattr(delivery_plan, "FILE_LINES_MAX", 2)
+    for step in range(1, 40):
+        ledger = CrashingLedger()
+        house = trail_house(ledger)
+        await logging_trail(house, IsMultiRegionTrail=True, EnableLogFileValidation=True)
+        await append(house, *(record(f"Call{n}", awsRegion=("us-east-1", "eu-west-1")[n % 2]) for n in range(5)))
+        ledger.crash_at, ledger.crash_after = step, after
+        crashed = False
+        try:
+            await DeliveryFollower(house).flush()
+        except Crash:
+            crashed = True
+        ledger.crash_at = 0
+        written = objects(ledger, "/CloudTrail/")
+        house = trail_house(ledger, now=NOW + 100 * step)
+        await append(house, record("Later"))
+        await DeliveryFollower(house).flush()
+        counts = Counter(names(delivered_records(ledger)))
+        assert counts == dict.fromkeys(["StartLogging", "Later", *(f"Call{n}" for n in range(5))], 1), step
+        assert written.items() <= objects(ledger, "/CloudTrail/").items()
+        if not crashed:
+            return
+    raise AssertionError("the delivery never came to its end")
+
+
+async def test_a_repeated_delivery_writes_the_same_name_and_bytes():
+    ledger = CrashingLedger()
+    house = trail_house(ledger)
+    await logging_trail(house)
+    await append(house, record("Once"))
+    seen = []
+    for crash_at in (2, 1, 1):  # the plan is durable, the file is not
+        ledger.crash_at = crash_at
+        with pytest.raises(Crash):
+            await DeliveryFollower(house).flush()
+        [(_, row)] = PLANNED.page(Unit(house, 0.0), trail_id(house))
+        seen.append((row.key, row.runs))
+        house = trail_house(ledger, now=NOW + 3_600)
+    ledger.crash_at = 0
+    await DeliveryFollower(house).flush()
+    assert len(set(seen)) == 1
+    assert list(objects(ledger, "/CloudTrail/")) == [(BUCKET, seen[0][0])]
+
+
+def trail_id(house) -> str:
+    return next(parts[0] for parts, _ in CURSORS.all(Unit(house, 0.0)))
+
+
+async def test_a_refused_delivery_is_told_kept_and_goes_where_the_trail_then_delivers():
+    house = trail_house()
+    await logging_trail(house, "bad")
+    follower = DeliveryFollower(house)
+    await append(house, record("Kept"))
+    house.road.refuse[BUCKET] = AwsError("NoSuchBucket", status=404)
+    with pytest.raises(AwsError):
+        await follower.flush()
+    status = await invoke(house, "GetTrailStatus", {"Name": "bad"})
+    assert status["LatestDeliveryError"] == "NoSuchBucket"
+    assert "LatestDeliveryTime" not in status
+    await invoke(house, "UpdateTrail", {"Name": "bad", "S3BucketName": "other-bucket"})
+    house.clock.time += 600
+    await follower.flush()
+    assert "Kept" in names(delivered_records(house.ledger))
+    assert {bucket for bucket, _ in objects(house.ledger, "/CloudTrail/")} == {"other-bucket"}
+    status = await invoke(house, "GetTrailStatus", {"Name": "bad"})
+    assert "LatestDeliveryError" not in status
+    assert status["LatestDeliveryTime"] == NOW + 600
+
+
+async def test_names_do_not_go_back_when_the_clock_does():
+    house = trail_house()
+    await logging_trail(house)
+    follower = DeliveryFollower(house)
+    await append(house, record("First"))
+    await follower.flush()
+    house.clock.time -= 7_200
+    await append(house, record("Second", NOW - 7_200))
+    await follower.flush()
+    stamps = [key.split("_")[3] for _, key in objects(house.ledger, "/CloudTrail/")]
+    assert stamps == ["20260921T1413Z", "20260921T1413Z"]
+    assert len(delivered_records(house.ledger)) == 3
+
+
+async def test_following_delivers_by_itself_and_another_trails_trouble_does_not_delay_it():
+    house = trail_house(delivery_interval=0.02)
+    await logging_trail(house, "bad", S3KeyPrefix="bad")
+    await invoke(house, "CreateTrail", {"Name": "good", "S3BucketName": "good-bucket"})
+    await invoke(house, "StartLogging", {"Name": "good"})
+    house.road.refuse[BUCKET] = AwsError("AccessDenied", status=403)
+    running = asyncio.ensure_future(DeliveryFollower(house).run())
+    async with asyncio.timeout(5):
+        while not objects(house.ledger, "/CloudTrail/"):
+            await asyncio.sleep(0.01)
+        await append(house, record("More"))
+        while "More" not in names(delivered_records(house.ledger)):
+            await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert {bucket for bucket, _ in objects(house.ledger, "/CloudTrail/")} == {"good-bucket"}
+
+
+async def test_a_topic_is_told_of_every_file():
+    house = trail_house()
+    await logging_trail(house, SnsTopicName="news")
+    await DeliveryFollower(house).flush()
+    [key] = [key for _, key in objects(house.ledger, "/CloudTrail/")]
+    published = [given for _, service, _, given in house.road.calls if service == "sns"]
+    assert published[0]["Message"] == "CloudTrail validation message."
+    assert json.loads(published[1]["Message"]) == {"s3Bucket": BUCKET, "s3ObjectKey": [key]}
+    assert published[1]["TopicArn"] == f"arn:aws:sns:us-east-1:{ACCOUNT}:news"
+
+
+async def test_the_cursor_passes_what_a_trail_does_not_log():
+    house = trail_house()
+    await logging_trail(house, "main", DATA_ONLY)
+    await DeliveryFollower(house).flush()
+    await invoke(house, "StopLogging", {"Name": "main"})
+    await DeliveryFollower(house).flush()
+    [(_, cursor)] = CURSORS.all(Unit(house, 0.0))
+    stop = next(seq for seq, line in log_lines(house.ledger) if line["eventName"] == "StopLogging")
+    assert cursor.through >= stop
+    assert objects(house.ledger, "/CloudTrail/") == {}

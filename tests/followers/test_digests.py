@@ -1,0 +1,289 @@
+"""Digests, with the AWS CLI's own code as the judge of chain and signatures."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import json
+
+import pytest
+
+from opentrail.errors import AwsError
+from opentrail.followers.delivery import DeliveryFollower
+from opentrail.followers.digests import DigestFollower
+from opentrail.followers.trail_sweep import sweep
+from opentrail.ports import Writes
+from opentrail.rows.cloudtrail import CHAINS, CONFIGS, DELIVERED
+from opentrail.rows.timelines import Timelines
+from opentrail.state import Unit
+from tests.fakes.house import NOW
+from tests.followers.cli_oracle import Verdict, traverse
+from tests.followers.trail_house import (
+    ACCOUNT,
+    BUCKET,
+    Crash,
+    CrashingLedger,
+    append,
+    invoke,
+    logging_trail,
+    object_key,
+    objects,
+    record,
+    trail_house,
+)
+
+ARN = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
+HOUR = 3_600
+
+
+async def judged(house, region: str = "us-east-1", until: float = 0.0) -> Verdict:
+    keys = await invoke(
+        house, "ListPublicKeys", {"StartTime": NOW - HOUR, "EndTime": house.clock.time + 2 * HOUR}, region=region
+    )
+    return traverse(house.ledger, keys, ARN, BUCKET, NOW - 2 * HOUR, until or house.clock.time + HOUR, region)
+
+
+async def hours(house, count: int) -> None:
+    """Let a file be delivered in each of the next hours, and the digests follow."""
+    delivery, digests = DeliveryFollower(house), DigestFollower(house)
+    for hour in range(count):
+        await append(house, record(f"Hour{hour}", house.clock.time))
+        await delivery.flush()
+        house.clock.time += HOUR
+        await digests.step()
+
+
+def check_hashes(house, verdict: Verdict) -> list[str]:
+    """The keys of the log files named, each with the hash that the digest gives it."""
+    named = []
+    for digest in verdict.digests:
+        for file in digest["logFiles"]:
+            text = gzip.decompress(objects(house.ledger)[file["s3Bucket"], file["s3Object"]]["body"])
+            assert hashlib.sha256(text).hexdigest() == file["hashValue"]
+            times = [each["eventTime"] for each in json.loads(text)["Records"]]
+            assert (file["oldestEventTime"], file["newestEventTime"]) == (min(times), max(times))
+            named.append(file["s3Object"])
+    return named
+
+
+async def test_the_cli_accepts_a_chain_and_every_log_file_is_named_once():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    await DigestFollower(house).step()
+    house.clock.time += 1
+    await hours(house, 3)
+    verdict = await judged(house)
+    assert verdict.complaints == []
+    assert [digest["digestEndTime"] for digest in verdict.digests] == [
+        "2026-09-21T17:13:20Z", "2026-09-21T16:13:20Z", "2026-09-21T15:13:20Z", "2026-09-21T14:13:20Z",
+    ]  # fmt: skip
+    for newer, older in zip(verdict.digests, verdict.digests[1:], strict=False):
+        assert newer["digestStartTime"] == older["digestEndTime"]
+    assert verdict.digests[-1]["digestStartTime"] == "2026-09-21T13:13:20Z"
+    assert verdict.digests[-1]["previousDigestSignature"] is None
+    assert sorted(check_hashes(house, verdict)) == sorted(key for _, key in objects(house.ledger, "/CloudTrail/"))
+
+
+async def test_an_hour_without_files_has_a_digest_too():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    digests = DigestFollower(house)
+    await digests.step()
+    house.clock.time += HOUR
+    await digests.step()
+    newest = (await judged(house)).digests[0]
+    assert newest["logFiles"] == []
+    assert newest["newestEventTime"] is None
+
+
+async def test_after_an_outage_one_digest_covers_what_was_missed():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    await DigestFollower(house).step()
+    house.clock.time += 10 * HOUR + 5
+    await DigestFollower(house).step()
+    verdict = await judged(house)
+    assert verdict.complaints == []
+    assert [digest["digestEndTime"] for digest in verdict.digests] == ["2026-09-22T00:13:20Z", "2026-09-21T14:13:20Z"]
+
+
+async def test_a_last_digest_follows_the_end_of_logging_and_a_new_chain_its_restart():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    await hours(house, 1)
+    await invoke(house, "StopLogging", {"Name": "main"})
+    digests = DigestFollower(house)
+    await digests.step()
+    assert not all(chain.closed for _, chain in CHAINS.all(Unit(house, 0.0))), "StopLogging is not delivered yet"
+    house.clock.time += 60
+    await DeliveryFollower(house).flush()
+    await digests.step()
+    assert all(chain.closed for _, chain in CHAINS.all(Unit(house, 0.0)))
+    ended = await judged(house)
+    assert sorted(check_hashes(house, ended)) == sorted(key for _, key in objects(house.ledger, "/CloudTrail/"))
+    house.clock.time += 5 * HOUR
+    await digests.step()
+    assert len((await judged(house)).digests) == len(ended.digests)
+    await invoke(house, "StartLogging", {"Name": "main"})
+    await hours(house, 2)
+    verdict = await judged(house)
+    assert verdict.complaints == ["gap"]
+    assert len(verdict.digests) == len(ended.digests) + 3
+    assert sorted(check_hashes(house, verdict)) == sorted(key for _, key in objects(house.ledger, "/CloudTrail/"))
+
+
+async def test_a_deleted_trail_is_sealed_and_then_forgotten():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    await hours(house, 1)
+    await invoke(house, "DeleteTrail", {"Name": "main"})
+    await DeliveryFollower(house).flush()
+    await DigestFollower(house).step()
+    verdict = await judged(house)
+    assert verdict.complaints == []
+    assert sorted(check_hashes(house, verdict)) == sorted(key for _, key in objects(house.ledger, "/CloudTrail/"))
+    timelines = Timelines(house.ledger)
+    timelines.refresh()
+    await sweep(house, timelines)
+    assert list(CONFIGS.all(Unit(house, 0.0)))
+    house.clock.time += 25 * HOUR
+    await sweep(house, timelines)
+    rows = [key for key, _ in house.ledger.scan(b"trail_", b"", 100)]
+    assert {key.partition(b"\0")[0] for key in rows} == {b"trail_change", b"trail_signing_key"}
+    assert timelines.refresh()
+    assert len(timelines) == 0
+
+
+async def test_each_region_has_its_chain_and_its_key():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True, IsMultiRegionTrail=True)
+    await DigestFollower(house).step()
+    await append(house, record("There", awsRegion="eu-west-1"))
+    await DeliveryFollower(house).flush()
+    house.clock.time += HOUR
+    await DigestFollower(house).step()
+    here, there = await judged(house), await judged(house, "eu-west-1")
+    assert here.complaints == there.complaints == []
+    assert len(here.digests) == len(there.digests) == 2
+    assert here.digests[0]["digestPublicKeyFingerprint"] != there.digests[0]["digestPublicKeyFingerprint"]
+    assert [key.split("/")[3] for key in check_hashes(house, there)] == ["eu-west-1"]
+    assert "_CloudTrail-Digest_eu-west-1_main_us-east-1_" in there.digests[0]["digestS3Object"]
+
+
+async def test_digests_every_second_keep_windows_and_names_apart():
+    house = trail_house(digest_interval=0.2)
+    await logging_trail(house, EnableLogFileValidation=True)
+    digests = DigestFollower(house)
+    for _ in range(12):
+        await digests.step()
+        house.clock.time += 0.4
+    verdict = await judged(house)
+    assert verdict.complaints == []
+    assert [digest["digestEndTime"][-3:] for digest in verdict.digests] == ["24Z", "23Z", "22Z", "21Z", "20Z"]
+
+
+async def test_a_clock_that_steps_back_delays_and_breaks_nothing():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    await hours(house, 2)
+    house.clock.time -= 90 * 60
+    await hours(house, 4)
+    verdict = await judged(house)
+    assert verdict.complaints == []
+    ends = [digest["digestEndTime"] for digest in verdict.digests]
+    assert ends == sorted(set(ends), reverse=True)
+
+
+async def test_a_key_is_replaced_after_thirty_days():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    await DigestFollower(house).step()
+    house.clock.time += 31 * 24 * HOUR
+    await DigestFollower(house).step()
+    keys = await invoke(house, "ListPublicKeys", {"StartTime": NOW, "EndTime": house.clock.time})
+    assert len(keys["PublicKeyList"]) == 2
+    current = await invoke(house, "ListPublicKeys")
+    assert len(current["PublicKeyList"]) == 1
+    assert (await judged(house)).complaints == []
+
+
+async def test_the_cli_misses_a_digest_that_was_removed():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    await hours(house, 3)
+    digest_keys = [key for _, key in objects(house.ledger, "CloudTrail-Digest")]
+    await house.ledger.commit(Writes(deletes={object_key(BUCKET, digest_keys[1])}), [])
+    [complaint] = (await judged(house)).complaints
+    assert "NoSuchKey" in complaint
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_crash_at_any_commit_leaves_one_unbroken_chain(after):
+    for step in range(1, 30):
+        ledger = CrashingLedger()
+        house = trail_house(ledger)
+        await logging_trail(house, EnableLogFileValidation=True)
+        await DigestFollower(house).step()
+        await DeliveryFollower(house).flush()
+        house.clock.time += HOUR
+        ledger.crash_at, ledger.crash_after = step, after
+        crashed = False
+        try:
+            await DigestFollower(house).step()
+            await append(house, record("Next"))
+            await DeliveryFollower(house).flush()
+        except Crash:
+            crashed = True
+        ledger.crash_at = 0
+        house = trail_house(ledger, now=house.clock.time + HOUR + 7)
+        await DeliveryFollower(house).flush()
+        await DigestFollower(house).step()
+        house.clock.time += HOUR
+        await DigestFollower(house).step()
+        verdict = await judged(house)
+        assert verdict.complaints == []
+        written = {key for _, key in objects(ledger, "CloudTrail-Digest")}
+        assert {digest["digestS3Object"] for digest in verdict.digests} == written
+        named = check_hashes(house, verdict)
+        assert sorted(named) == sorted(key for _, key in objects(ledger, "/CloudTrail/")), step
+        if not crashed:
+            return
+    raise AssertionError("it never came to its end")
+
+
+async def test_a_refused_digest_is_told_and_written_later():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    digests = DigestFollower(house)
+    house.road.refuse[BUCKET] = AwsError("AccessDenied", status=403)
+    await digests.step()
+    status = await invoke(house, "GetTrailStatus", {"Name": "main"})
+    assert status["LatestDigestDeliveryError"] == "AccessDenied"
+    del house.road.refuse[BUCKET]
+    await digests.step()
+    assert objects(house.ledger, "CloudTrail-Digest") == {}
+    house.clock.time += 2
+    await digests.step()
+    assert len(objects(house.ledger, "CloudTrail-Digest")) == 1
+    status = await invoke(house, "GetTrailStatus", {"Name": "main"})
+    assert "LatestDigestDeliveryError" not in status
+    assert status["LatestDigestDeliveryTime"] == house.clock.time
+
+
+async def test_following_and_flushing():
+    house = trail_house(digest_interval=1.0)
+    await logging_trail(house, EnableLogFileValidation=True)
+    digests = DigestFollower(house)
+    running = asyncio.ensure_future(digests.run())
+    async with asyncio.timeout(5):
+        while not objects(house.ledger, "CloudTrail-Digest"):
+            await asyncio.sleep(0.005)
+    running.cancel()
+    await DeliveryFollower(house).flush()
+    house.clock.time += 0.5
+    await digests.flush()
+    assert list(DELIVERED.all(Unit(house, 0.0))) == []
+    verdict = await judged(house)
+    assert verdict.complaints == []
+    assert len(check_hashes(house, verdict)) == 1
