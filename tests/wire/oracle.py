@@ -16,7 +16,7 @@ from botocore.utils import percent_encode_sequence
 from opentrail.call import HttpRequest
 from opentrail.model.load import IN_SCOPE, load_models, merge, read_raw
 from opentrail.model.overlay import table
-from opentrail.model.shapes import Operation, Protocol
+from opentrail.model.shapes import Operation, Protocol, ServiceModel
 from opentrail.wire.bind_plan import path_of
 from opentrail.wire.request import WireRequest
 
@@ -35,12 +35,22 @@ def request_of(wire: WireRequest) -> HttpRequest:
     return HttpRequest(wire.method, wire.path, wire.query, wire.headers, NoBody(), "127.0.0.1")  # type: ignore[arg-type]
 
 
+def model_of(name: str, protocol: Protocol) -> ServiceModel:
+    """The model a protocol's requests are routed to."""
+    models = load_models()
+    return models.query_service(name) if protocol == "query" else models.service(name)
+
+
 @cache
-def client_model(name: str) -> botocore.model.ServiceModel:
+def client_model(name: str, query: bool) -> botocore.model.ServiceModel:
     models = load_models()
     raw = read_raw(name, models.summary(name)["api_version"])
-    for correction in table("corrections").get(name, ()):
-        merge(raw, correction["merge"])
+    for key in (name, f"{name}/query") if query else (name,):
+        for correction in table("corrections").get(key, ()):
+            merge(raw, correction["merge"])
+    for operation in raw["operations"].values():
+        if query and "output" in operation:
+            operation["output"].setdefault("resultWrapper", f"{operation['name']}Result")
     return botocore.model.ServiceModel(raw, name)
 
 
@@ -56,7 +66,7 @@ def parser(protocol: Protocol) -> Any:
 
 def client_request(operation: Operation, protocol: Protocol, value: dict[str, Any]) -> WireRequest:
     """What botocore would send."""
-    model = client_model(operation.service.name).operation_model(operation.name)
+    model = client_model(operation.service.name, protocol == "query").operation_model(operation.name)
     return wire_request(serializer(protocol).serialize_to_request(value, model))
 
 
@@ -102,7 +112,7 @@ def client_output(
     status, headers, body = answer
     payload = operation.output.payload if operation.output is not None else ""
     streams = bool(payload) and operation.output.members[payload].shape.type == "blob"
-    model = client_model(operation.service.name).operation_model(operation.name)
+    model = client_model(operation.service.name, protocol == "query").operation_model(operation.name)
     parsed = parser(protocol).parse(
         {"status_code": status, "headers": HeadersDict(headers), "body": b"" if streams else body, "context": {}},
         model.output_shape,

@@ -4,7 +4,7 @@ import pytest
 
 from opentrail.model.load import load_models
 from opentrail.wire.answer import render_output
-from tests.wire.oracle import SPOKEN, client_output
+from tests.wire.oracle import SPOKEN, client_output, model_of
 from tests.wire.samples import Sampler
 
 IDS = {"request_id": "4442587FB7D0A2F9", "host_id": "host/id="}
@@ -19,7 +19,7 @@ def eventstream(shape):
 
 
 def samples(service, protocol, rounds=2):
-    for operation in load_models().service(service).operations.values():
+    for operation in model_of(service, protocol).operations.values():
         if operation.output is None or eventstream(operation.output) or operation.name in UNREADABLE:
             continue
         for number in range(rounds):

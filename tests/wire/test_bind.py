@@ -2,17 +2,16 @@
 
 import pytest
 
-from opentrail.model.load import load_models
 from opentrail.wire.bind import parse_input
 from opentrail.wire.request import build_request
-from tests.wire.oracle import SPOKEN, client_request, labels_of, request_of
+from tests.wire.oracle import SPOKEN, client_request, labels_of, model_of, request_of
 from tests.wire.samples import Nothing, Sampler
 
 FORMS = ("query", "ec2")
 
 
 def samples(service, protocol, rounds=2):
-    for operation in load_models().service(service).operations.values():
+    for operation in model_of(service, protocol).operations.values():
         if operation.input is None:
             yield operation, {}
             continue

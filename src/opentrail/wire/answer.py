@@ -75,10 +75,10 @@ def _render_cbor(operation: Operation, output: Shape, request_id: str, _host_id:
 def _render_query(operation: Operation, output: Shape, request_id: str, _host_id: str) -> Answer:
     parts = [f'<{operation.name}Response xmlns="{escape(operation.service.xml_namespace)}">']
     if operation.output is not None:
-        wrapper = operation.result_wrapper
-        parts.append(f"<{wrapper}>" if wrapper else "")
+        wrapper = operation.result_wrapper or f"{operation.name}Result"
+        parts.append(f"<{wrapper}>")
         write_xml_members(parts, operation.output, output, ANSWER)
-        parts.append(f"</{wrapper}>" if wrapper else "")
+        parts.append(f"</{wrapper}>")
     parts.append(f"<ResponseMetadata><RequestId>{escape(request_id)}</RequestId></ResponseMetadata>")
     parts.append(f"</{operation.name}Response>")
     return 0, {"x-amzn-RequestId": request_id, "Content-Type": QUERY_TYPE}, "".join(parts).encode("utf-8")
@@ -112,7 +112,7 @@ class _Rest(NamedTuple):
 def _rest(operation: Operation) -> _Rest:
     shape = operation.output
     s3 = operation.service.name in S3_SERVICES
-    plan = None if shape is None else plan_of(shape)
+    plan = None if shape is None else plan_of(shape, answer=True)
     members = [] if shape is None else [m for m in shape.members.values() if m.location == "header"]
     root = S3_ROOTS.get(operation.name, "") if operation.service.name == "s3" else ""
     if plan is not None and plan.payload is not None:
@@ -195,9 +195,9 @@ def _locate(rest: _Rest, plan: Plan, output: Shape, headers: dict[str, str]) -> 
             header, member = place
             if member.shape.type != "list" or value:
                 headers[header] = write_header(member, value)
-    for _prefix, member in plan.prefixes:
+    for prefix, member in plan.prefixes:
         for name, text in (output.get(member.name) or {}).items():
-            headers[member.wire_name + name] = encode_metadata(text)
+            headers[prefix + name] = encode_metadata(text)
     if plan.status is None:
         return 0
     status = output.get(plan.status.name)

@@ -203,20 +203,27 @@ def _bind_prefixes(plan: Plan, found: Shape, headers: Mapping[str, str]) -> None
 
 
 def _bind_query(plan: Plan, found: Shape, query: str, s3: bool) -> None:
-    """S3 also takes `x-amz-` headers from the query string, where presigning clients put them."""
-    rest: dict[str, Value] = {}
-    for name, text in _query_pairs(query):
+    """S3 also takes `x-amz-` headers from the query string, where presigning clients put them.
+
+    A map over the query string holds all of it, bound members included (Smithy 2.0, `httpQueryParams`).
+    """
+    pairs = _query_pairs(query)
+    for name, text in pairs:
         member = plan.query.get(name)
         if member is not None:
             _bind_parameter(found, member, name, text)
         elif s3 and name[:6].lower() == "x-amz-":
             _bind_hoisted(plan, found, name.lower(), text)
-        elif plan.query_map is not None:
-            rest.setdefault(name, []).append(text)
-    if plan.query_map is not None and rest:
-        value = plan.query_map.shape.value
-        many = value is not None and value.shape.type == "list"
-        found[plan.query_map.name] = rest if many else {name: texts[0] for name, texts in rest.items()}
+    if plan.query_map is not None and pairs:
+        found[plan.query_map.name] = _query_map(plan.query_map, pairs)
+
+
+def _query_map(member: Member, pairs: list[tuple[str, str]]) -> dict[str, Value]:
+    every: dict[str, list[str]] = {}
+    for name, text in pairs:
+        every.setdefault(name, []).append(text)
+    many = member.shape.value is not None and member.shape.value.shape.type == "list"
+    return dict(every) if many else {name: texts[0] for name, texts in every.items()}
 
 
 def _query_pairs(query: str) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from opentrail.model.shapes import Member, Operation, ShapeModel
 PLANS_REMEMBERED_MAX = 4_096
 """Operations whose plans are kept; the least recently used go first."""
 S3_SERVICES = frozenset({"s3", "s3control"})
+ANSWER_LOCATIONS = frozenset({"header", "headers", "statusCode"})
 
 
 class Plan(NamedTuple):
@@ -33,11 +34,12 @@ class Plan(NamedTuple):
 
 
 @lru_cache(PLANS_REMEMBERED_MAX)
-def plan_of(shape: ShapeModel) -> Plan:
-    """The bindings of an operation's input or output."""
+def plan_of(shape: ShapeModel, answer: bool = False) -> Plan:
+    """The bindings of an operation's input or, for an `answer`, its output, where only headers and status count."""
     located: dict[str, list[Member]] = {}
     for member in shape.members.values():
-        located.setdefault(member.location, []).append(member)
+        place = "" if answer and member.location not in ANSWER_LOCATIONS else member.location
+        located.setdefault(place, []).append(member)
     query = located.get("querystring", [])
     payload = shape.members.get(shape.payload)
     status = located.get("statusCode", [])
@@ -55,8 +57,8 @@ def plan_of(shape: ShapeModel) -> Plan:
 
 
 def _prefix(member: Member) -> str:
-    """A prefix may be empty, which the model writes as an empty `locationName`."""
-    return member.wire_name.lower()
+    """A prefix may be empty: then every header counts."""
+    return "" if member.wire_name == member.name else member.wire_name.lower()
 
 
 class Path(NamedTuple):

@@ -52,7 +52,7 @@ def encode_json(tree: Value) -> bytes:
 def check_depth(tree: Value) -> None:
     """Malformed if lists and maps lie deeper in one another than NESTING_MAX. Walks level by level, without recursion."""
     level = [tree]
-    for _ in range(NESTING_MAX + 1):
+    for _ in range(NESTING_MAX):
         inner: list[Value] = []
         for node in level:
             if isinstance(node, dict):

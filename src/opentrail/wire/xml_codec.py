@@ -294,14 +294,14 @@ def _write_map(parts: list[str], field: _Writable, value: Mapping[str, Value], s
     shape = field.member.shape
     if shape.key is None or shape.value is None:
         return
-    key, inner = shape.key.wire_name, _writable(shape.value, spelling)
+    key, inner = _writable(shape.key, spelling), _writable(shape.value, spelling)
     flat = field.member.flattened
     start, end = (field.open, field.close) if flat else ("<entry>", "</entry>")
     if not flat:
         parts.append(field.open)
     for name, each in value.items():
         if each is not None:
-            parts.append(f"{start}<{key}>{escape(name)}</{key}>")
+            parts.append(f"{start}{key.open}{escape(name)}{key.close}")
             _write(parts, inner, each, spelling)
             parts.append(end)
     if not flat:

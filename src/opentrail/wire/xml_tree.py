@@ -75,6 +75,8 @@ def parse_xml(data: bytes) -> Element:
     """The root element of a UTF-8 document. Malformed if it is not well-formed, has a DOCTYPE, or exceeds a limit."""
     if len(data) > XML_SIZE_MAX:
         raise Malformed("XML is too large")
+    if b"\0" in data:
+        raise Malformed("XML is not UTF-8")
     builder = _Builder()
     try:
         _parser(builder).Parse(data, True)
@@ -86,7 +88,8 @@ def parse_xml(data: bytes) -> Element:
 
 
 def _parser(builder: _Builder) -> XMLParserType:
-    """Overrides whatever encoding the document declares: S3 takes UTF-8 only."""
+    """Overrides whatever encoding the document declares: S3 takes UTF-8 only. (A byte order mark of UTF-16 would win,
+    but every document in it has NUL bytes.)"""
     parser = ParserCreate("UTF-8")
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse_doctype
