@@ -21,6 +21,7 @@ from opentrail.rows.bus_event import read_bus_event
 from opentrail.rows.codepipeline import PIPELINES, WORK, find_execution
 from opentrail.services.codepipeline import service
 from opentrail.state import Unit
+from opentrail.wire.validate import validate
 from tests.fakes.house import build_house, new_unit
 from tests.fakes.s3_road import FakeBucket, S3Road
 from tests.pipeline.made import declaration
@@ -57,11 +58,12 @@ class World:
         self.refuse_role = False
 
     async def call(self, name: str, asked: Shape | None = None, *, who: Principal = ALICE) -> Shape:
-        """Walk a handler and commit it with a line of its own, as the gate does."""
+        """Check the input, walk the handler and commit it with a line of its own, as the gate does."""
         request = HttpRequest("POST", "/", "", {}, NoBody(), "192.0.2.1")  # type: ignore[arg-type]
         operation = self.house.models.operation("codepipeline", name)
         call = Call(request, "r", "h", self.house.clock.now(), operation, REGION, ACCOUNT, principal=who)
         call.input = asked or {}
+        validate(operation, "json", call.input)
         unit = new_unit(self.house)
         output = await service.handlers[name](call, unit)
         await self.house.ledger.commit(unit.writes, [Line("record", name.encode()), *unit.events])

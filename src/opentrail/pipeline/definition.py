@@ -1,6 +1,6 @@
 """A pipeline's declaration: AWS's rules that go across fields, its normal form, and the plan that the engine follows.
 
-Lengths, patterns and required members are `constraints`' business and are checked before. Source of the rules: the
+Lengths, patterns and required members are checked against the model before (`wire.validate`). Source of the rules: the
 CodePipeline user guide (pipeline structure reference, limits). Knows nothing of accounts, tables or the wire.
 """
 
@@ -65,7 +65,7 @@ def find_action(declaration: Declaration, stage: str, action: str) -> dict[str, 
 def validate(declaration: Declaration, region: str) -> None:
     """Raise AWS's Invalid…Exception if the declaration is not a pipeline for `region`.
 
-    Expects members and types as the model demands them (`constraints.check` has passed).
+    Expects members and types as the model demands them.
     """
     _check_stages(declaration)
     _check_stores(declaration, region)

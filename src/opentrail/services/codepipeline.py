@@ -31,7 +31,6 @@ from opentrail.rows.codepipeline_steps import apply
 from opentrail.service import Service
 from opentrail.services import codepipeline_executions, codepipeline_state, codepipeline_tags
 from opentrail.services.codepipeline_common import (
-    checked,
     filled,
     find_pipeline,
     put_pipeline,
@@ -76,7 +75,6 @@ def _roles(declared: dict[str, Any]) -> set[str]:
 
 
 @service.operation("CreatePipeline")
-@checked
 async def create_pipeline(call: Call, unit: Unit) -> Shape:
     """Create a pipeline and start its first execution."""
     given = call.input["pipeline"]
@@ -127,7 +125,6 @@ def _store(unit: Unit, pipeline: Pipeline) -> None:
 
 
 @service.operation("GetPipeline")
-@checked
 async def get_pipeline(call: Call, unit: Unit) -> Shape:
     """Show a pipeline's declaration, of now or of an earlier version."""
     pipeline = find_pipeline(call, unit, call.input["name"])
@@ -144,7 +141,6 @@ async def get_pipeline(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("UpdatePipeline")
-@checked
 async def update_pipeline(call: Call, unit: Unit) -> Shape:
     """Replace a pipeline's declaration; its version counts up and executions in progress are cancelled."""
     given = call.input["pipeline"]
@@ -183,7 +179,6 @@ def _kept_secrets(old: Pipeline, declaration: dict[str, Any]) -> dict[str, bytes
 
 
 @service.operation("DeletePipeline")
-@checked
 async def delete_pipeline(call: Call, unit: Unit) -> Shape:
     """Delete a pipeline; deleting one that is not there succeeds."""
     pipeline = PIPELINES.get(unit, call.account_id, call.region, call.input["name"])
@@ -197,7 +192,6 @@ async def delete_pipeline(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListPipelines")
-@checked
 async def list_pipelines(call: Call, unit: Unit) -> Shape:
     """List the pipelines of the account in the region."""
     limit = call.input.get("maxResults") or PIPELINES_MAX

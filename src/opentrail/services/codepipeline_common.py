@@ -1,4 +1,4 @@
-"""What the families of CodePipeline's operations share: finding a pipeline, checking an input, starting an execution.
+"""What the families of CodePipeline's operations share: finding a pipeline, starting an execution, paging.
 
 Knows nothing of the wire, of permissions or of how an action runs.
 """
@@ -9,7 +9,6 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import msgspec
@@ -18,7 +17,6 @@ from msgspec.structs import replace
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.pipeline import advance as engine
-from opentrail.pipeline.constraints import check
 from opentrail.pipeline.states import RUNNING
 from opentrail.pipeline.variables import pipeline_variables
 from opentrail.ports import Key
@@ -40,7 +38,6 @@ from opentrail.rows.codepipeline import (
     put_execution,
 )
 from opentrail.rows.codepipeline_steps import apply
-from opentrail.service import Handler
 from opentrail.state import T, Table, Unit
 
 EXECUTIONS_KEPT_MAX = 10_000
@@ -49,18 +46,6 @@ CONCURRENT_MAX = 50
 """Executions in progress of a pipeline in mode QUEUED or PARALLEL."""
 TRIGGER_DETAIL_MAX = 1_024
 EVENTS_PRINCIPAL = "events.amazonaws.com"
-
-
-def checked(handler: Handler) -> Handler:
-    """A handler whose input has passed the model's constraints."""
-
-    @wraps(handler)
-    async def walk(call: Call, unit: Unit) -> Shape:
-        if call.operation.input is not None:
-            check(call.operation.input, call.input)
-        return await handler(call, unit)
-
-    return walk
 
 
 def find_pipeline(call: Call, unit: Unit, name: str) -> Pipeline:

@@ -26,7 +26,6 @@ from opentrail.rows.codepipeline_action import ActionResult
 from opentrail.rows.codepipeline_steps import apply, finish_action
 from opentrail.service import Service
 from opentrail.services.codepipeline_common import (
-    checked,
     digest,
     engine_of,
     execution_of,
@@ -44,7 +43,6 @@ service = Service("codepipeline")
 
 
 @service.operation("StartPipelineExecution")
-@checked
 async def start_pipeline_execution(call: Call, unit: Unit) -> Shape:
     """Start an execution; the same client request token starts one only once."""
     pipeline = find_pipeline(call, unit, call.input["name"])
@@ -61,7 +59,6 @@ async def start_pipeline_execution(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("StopPipelineExecution")
-@checked
 async def stop_pipeline_execution(call: Call, unit: Unit) -> Shape:
     """Stop an execution when its running actions are done, or at once."""
     pipeline = find_pipeline(call, unit, call.input["pipelineName"])
@@ -81,7 +78,6 @@ async def stop_pipeline_execution(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("RetryStageExecution")
-@checked
 async def retry_stage_execution(call: Call, unit: Unit) -> Shape:
     """Run the failed actions, or all actions, of a failed stage again."""
     pipeline = find_pipeline(call, unit, call.input["pipelineName"])
@@ -113,7 +109,6 @@ def check_stage(pipeline: Pipeline, stage: str) -> None:
 
 
 @service.operation("PutApprovalResult")
-@checked
 async def put_approval_result(call: Call, unit: Unit) -> Shape:
     """Approve or reject what a manual approval action waits for."""
     pipeline = find_pipeline(call, unit, call.input["pipelineName"])
@@ -147,7 +142,6 @@ def _awaited(call: Call, unit: Unit, pipeline: Pipeline) -> ActionRun:
 
 
 @service.operation("GetPipelineExecution")
-@checked
 async def get_pipeline_execution(call: Call, unit: Unit) -> Shape:
     """Show an execution with the revisions it works on."""
     pipeline = find_pipeline(call, unit, call.input["pipelineName"])
@@ -187,7 +181,6 @@ def _revisions(row: Execution) -> Iterable[Shape]:
 
 
 @service.operation("ListPipelineExecutions")
-@checked
 async def list_pipeline_executions(call: Call, unit: Unit) -> Shape:
     """List a pipeline's executions, the newest first."""
     pipeline = find_pipeline(call, unit, call.input["pipelineName"])

@@ -25,7 +25,6 @@ from opentrail.rows.codepipeline_steps import apply
 from opentrail.service import Service
 from opentrail.services.codepipeline_common import (
     bad_token,
-    checked,
     engine_of,
     execution_of,
     filled,
@@ -44,7 +43,6 @@ service = Service("codepipeline")
 
 
 @service.operation("GetPipelineState")
-@checked
 async def get_pipeline_state(call: Call, unit: Unit) -> Shape:
     """Show where executions are, stage by stage and action by action."""
     pipeline = find_pipeline(call, unit, call.input["name"])
@@ -150,14 +148,12 @@ def _error_details(run: ActionRun) -> Shape | None:
 
 
 @service.operation("DisableStageTransition")
-@checked
 async def disable_stage_transition(call: Call, unit: Unit) -> Shape:
     """Keep executions from entering, or from leaving, a stage."""
     return _change_transition(call, unit, enabled=False)
 
 
 @service.operation("EnableStageTransition")
-@checked
 async def enable_stage_transition(call: Call, unit: Unit) -> Shape:
     """Let executions enter, or leave, a stage again; what waited goes on."""
     return _change_transition(call, unit, enabled=True)
@@ -179,7 +175,6 @@ def _change_transition(call: Call, unit: Unit, *, enabled: bool) -> Shape:
 
 
 @service.operation("ListActionExecutions")
-@checked
 async def list_action_executions(call: Call, unit: Unit) -> Shape:
     """List the executions of a pipeline's actions, the newest first."""
     pipeline = find_pipeline(call, unit, call.input["pipelineName"])
@@ -260,7 +255,6 @@ def _artifact(each: Artifact) -> Shape:
 
 
 @service.operation("ListActionTypes")
-@checked
 async def list_action_types(call: Call, unit: Unit) -> Shape:
     """List the action types that a pipeline may declare."""
     if call.input.get("nextToken"):

@@ -8,7 +8,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.codepipeline import PIPELINES, Pipeline
 from opentrail.service import Service
-from opentrail.services.codepipeline_common import bad_token, checked, put_pipeline
+from opentrail.services.codepipeline_common import bad_token, put_pipeline
 from opentrail.state import Unit
 
 TAGS_MAX = 50
@@ -47,7 +47,6 @@ def _tagged(call: Call, unit: Unit) -> Pipeline:
 
 
 @service.operation("TagResource")
-@checked
 async def tag_resource(call: Call, unit: Unit) -> Shape:
     """Add tags to a pipeline, or replace their values."""
     pipeline = _tagged(call, unit)
@@ -56,7 +55,6 @@ async def tag_resource(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("UntagResource")
-@checked
 async def untag_resource(call: Call, unit: Unit) -> Shape:
     """Remove tags from a pipeline."""
     pipeline = _tagged(call, unit)
@@ -66,7 +64,6 @@ async def untag_resource(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListTagsForResource")
-@checked
 async def list_tags_for_resource(call: Call, unit: Unit) -> Shape:
     """List the tags of a pipeline."""
     if call.input.get("nextToken"):
