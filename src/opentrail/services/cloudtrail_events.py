@@ -120,7 +120,9 @@ def _attribute(given: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
     key, value = str(given[0].get("AttributeKey") or ""), str(given[0].get("AttributeValue") or "")
     if len(given) > 1 or key not in ATTRIBUTE_KEYS:
         raise AwsError("InvalidLookupAttributesException", "You can specify only one lookup attribute, of a known key.")
-    if not 1 <= len(value) <= ATTRIBUTE_VALUE_MAX or (key == "ReadOnly" and value not in ("true", "false")):
+    text = not any("\ud800" <= letter <= "\udfff" for letter in value)
+    fits = 1 <= len(value) <= ATTRIBUTE_VALUE_MAX and text
+    if not fits or (key == "ReadOnly" and value not in ("true", "false")):
         raise AwsError("InvalidLookupAttributesException", f"The value of the lookup attribute {key} is not valid.")
     return key, value
 

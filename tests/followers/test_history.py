@@ -1,0 +1,250 @@
+"""The event history and LookupEvents, end to end from lines to answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from opentrail.errors import AwsError
+from opentrail.followers.history import HistoryFollower
+from opentrail.followers.lines import chosen_lines
+from opentrail.ports import HistoryQuery
+from opentrail.stores.history_sqlite import SqliteHistory
+from tests.fakes.house import NOW
+from tests.followers.trail_house import ACCOUNT, REGION, append, data_record, invoke, record, refused, trail_house
+
+
+@pytest.fixture
+def house(tmp_path):
+    house = trail_house()
+    index = SqliteHistory(tmp_path / "history.db")
+    house.history = HistoryFollower(house.ledger, index)
+    yield house
+    house.history.close()
+    index.close()
+
+
+async def look(house, attribute: tuple[str, str] | None = None, **given) -> list[str]:
+    if attribute:
+        given["LookupAttributes"] = [{"AttributeKey": attribute[0], "AttributeValue": attribute[1]}]
+    await house.history.catch_up()
+    answer = await invoke(house, "LookupEvents", given)
+    house.ledger.lines.pop()  # the look-up's own record would be in the next answer
+    return [each["EventName"] for each in answer["Events"]]
+
+
+async def test_an_event_is_shown_with_its_attributes_and_its_record(house):
+    line = record(
+        "CreateTrail",
+        requestParameters={"name": "main", "s3BucketName": "logs"},
+        responseElements={"trailARN": "arn:aws:cloudtrail:us-east-1:123456789012:trail/main"},
+    )
+    await append(house, line)
+    await house.history.catch_up()
+    [event] = (await invoke(house, "LookupEvents"))["Events"]
+    assert event == {
+        "EventId": f"CreateTrail-{NOW}",
+        "EventName": "CreateTrail",
+        "ReadOnly": "false",
+        "AccessKeyId": "AKIAEXAMPLE",
+        "EventTime": int(NOW),
+        "EventSource": "cloudtrail.amazonaws.com",
+        "Username": "alice",
+        "Resources": [
+            {"ResourceType": "AWS::CloudTrail::Trail", "ResourceName": "main"},
+            {"ResourceType": "AWS::S3::Bucket", "ResourceName": "logs"},
+            {
+                "ResourceType": "AWS::CloudTrail::Trail",
+                "ResourceName": "arn:aws:cloudtrail:us-east-1:123456789012:trail/main",
+            },
+        ],
+        "CloudTrailEvent": line.decode(),
+    }
+
+
+async def test_management_events_of_this_account_and_region_newest_first(house):
+    await append(
+        house,
+        record("First", NOW - 5),
+        data_record("PutObject", "b", "k"),
+        record("Elsewhere", awsRegion="eu-west-1"),
+        record("Theirs", recipientAccountId="999999999999"),
+        record("Third", NOW - 3),
+        record("Second", NOW - 4),
+        record("Last", NOW - 3),
+    )
+    assert await look(house) == ["Last", "Third", "Second", "First"]
+
+
+async def test_each_attribute_finds_its_events(house):
+    role = {"type": "AssumedRole", "principalId": "AROAX:deployer", "accessKeyId": "ASIAROLE"}
+    await append(
+        house,
+        record("Mine", NOW),
+        record("Read", NOW + 1, readOnly=True),
+        record("ByRole", NOW + 2, userIdentity=role, eventSource="iam.amazonaws.com"),
+        record("OnBucket", NOW + 3, eventSource="s3.amazonaws.com", requestParameters={"bucketName": "b"}),
+        record("ByRoot", NOW + 4, userIdentity={"type": "Root"}),
+        record("GetAccelerateConfiguration", NOW + 5, eventSource="s3.amazonaws.com",
+               requestParameters={"bucketName": "b"}, userIdentity={"type": "Root"}),
+    )  # fmt: skip
+    house.clock.time += 10
+    assert await look(house, ("EventName", "Mine")) == ["Mine"]
+    assert await look(house, ("ReadOnly", "true")) == ["Read"]
+    assert await look(house, ("Username", "deployer")) == ["ByRole"]
+    assert await look(house, ("Username", "root")) == ["GetAccelerateConfiguration", "ByRoot"]
+    assert await look(house, ("AccessKeyId", "ASIAROLE")) == ["ByRole"]
+    assert await look(house, ("EventSource", "iam.amazonaws.com")) == ["ByRole"]
+    assert await look(house, ("ResourceType", "AWS::S3::Bucket")) == ["OnBucket"]
+    assert await look(house, ("ResourceName", "b")) == ["OnBucket"]
+    assert await look(house, ("EventId", f"ByRoot-{NOW + 4}")) == ["ByRoot"]
+    assert await look(house, ("EventName", "mine")) == []
+    assert await look(house, ("ResourceType", "AWS::No::Such")) == []
+
+
+async def test_times_bound_the_search_to_ninety_days_at_the_most(house):
+    day = 86_400
+    await append(house, *(record(f"Day{n}", NOW - n * day) for n in (100, 89, 2, 1)))
+    assert await look(house) == ["Day1", "Day2", "Day89"]
+    when = datetime.fromtimestamp(NOW - 2 * day, UTC)
+    assert await look(house, StartTime=when) == ["Day1", "Day2"]
+    assert await look(house, EndTime=when) == ["Day2", "Day89"]
+    assert await look(house, StartTime=when, EndTime=when) == ["Day2"]
+
+
+async def test_pages_are_not_disturbed_by_newer_events(house):
+    await append(house, *(record(f"Call{n}", NOW + n // 3) for n in range(8)))
+    house.clock.time += 100
+    await house.history.catch_up()
+    first = await invoke(house, "LookupEvents", {"MaxResults": 3})
+    await append(house, record("Newer", NOW + 50), record("SameSecond", NOW + 2))
+    await house.history.catch_up()
+    seen = [each["EventName"] for each in first["Events"]]
+    token = first["NextToken"]
+    while token:
+        page = await invoke(house, "LookupEvents", {"MaxResults": 3, "NextToken": token})
+        seen += [each["EventName"] for each in page["Events"]]
+        token = page.get("NextToken")
+    assert seen == [f"Call{n}" for n in range(7, -1, -1)]
+
+
+async def test_a_token_holds_for_its_own_question_only(house):
+    await append(house, record("One"), record("Two"))
+    await house.history.catch_up()
+    token = (await invoke(house, "LookupEvents", {"MaxResults": 1}))["NextToken"]
+    other = {"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "One"}], "NextToken": token}
+    bad = "InvalidNextTokenException"
+    assert await refused(house, "LookupEvents", other) == bad
+    assert await refused(house, "LookupEvents", {"NextToken": token}, account="999999999999") == bad
+    for forged in ("x", token[:-4], token[::-1], "\ud800", "é" * 50, "A" * 5_000):
+        assert await refused(house, "LookupEvents", {"NextToken": forged}) == bad
+
+
+def attribute(key: str, value: str) -> dict[str, str]:
+    return {"AttributeKey": key, "AttributeValue": value}
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"MaxResults": 0}, "InvalidMaxResultsException"),
+        ({"MaxResults": 51}, "InvalidMaxResultsException"),
+        ({"LookupAttributes": [attribute("Nope", "x")]}, "InvalidLookupAttributesException"),
+        ({"LookupAttributes": [attribute("ReadOnly", "True")]}, "InvalidLookupAttributesException"),
+        ({"LookupAttributes": [attribute("EventName", "")]}, "InvalidLookupAttributesException"),
+        ({"LookupAttributes": [attribute("EventName", "x" * 2_001)]}, "InvalidLookupAttributesException"),
+        ({"LookupAttributes": [attribute("EventName", "x\ud800")]}, "InvalidLookupAttributesException"),
+        ({"LookupAttributes": [attribute("EventName", "x")] * 2}, "InvalidLookupAttributesException"),
+        ({"StartTime": NOW + 60}, "InvalidTimeRangeException"),
+        ({"StartTime": NOW - 1, "EndTime": NOW - 2}, "InvalidTimeRangeException"),
+        ({"EventCategory": "data"}, "InvalidEventCategoryException"),
+    ],
+)
+async def test_questions_that_cannot_be_asked(house, given, code):
+    assert await refused(house, "LookupEvents", given) == code
+
+
+async def test_insights_are_a_category_without_events(house):
+    await append(house, record("One"))
+    assert await look(house, EventCategory="insight") == []
+
+
+async def test_following_shows_an_event_soon_after_it_is_durable(house):
+    running = asyncio.ensure_future(house.history.run())
+    await append(house, record("Soon"))
+    async with asyncio.timeout(5):
+        while not (await invoke(house, "LookupEvents", {"LookupAttributes": [attribute("EventName", "Soon")]}))[
+            "Events"
+        ]:
+            await asyncio.sleep(0.001)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_the_index_is_taken_up_where_it_ended_and_rebuilt_for_another_ledger(house, tmp_path):
+    await append(house, *(record(f"Call{n}") for n in range(5)))
+    await house.history.catch_up()
+    again = HistoryFollower(house.ledger, SqliteHistory(tmp_path / "history.db"))
+    running = asyncio.ensure_future(again.run())
+    query = HistoryQuery(ACCOUNT, REGION, 0, int(NOW) + 9, 50)
+    await asyncio.sleep(0.02)
+    assert len(await again.lookup(query)) == 5
+    running.cancel()
+    other = trail_house()
+    await append(other, record("Other"))
+    rebuilt = HistoryFollower(other.ledger, SqliteHistory(tmp_path / "history.db"))
+    running = asyncio.ensure_future(rebuilt.run())
+    async with asyncio.timeout(5):
+        while [json.loads(each.record)["eventName"] for each in await rebuilt.lookup(query)] != ["Other"]:
+            await asyncio.sleep(0.001)
+    running.cancel()
+
+
+async def test_data_events_are_kept_only_when_wanted_and_shown_only_when_asked_for(tmp_path):
+    house = trail_house()
+    history = HistoryFollower(house.ledger, SqliteHistory(tmp_path / "h.db"), data_events=True)
+    await append(house, record("Managed"), data_record("PutObject", "b", "some/key"))
+    await history.catch_up()
+    plain = HistoryQuery(ACCOUNT, REGION, 0, int(NOW) + 9, 50)
+    assert len(await history.lookup(plain)) == 1
+    [found] = await history.lookup(
+        HistoryQuery(ACCOUNT, REGION, 0, int(NOW) + 9, 50, ("ResourceName", "b/some/key"), data_events=True)
+    )
+    assert json.loads(found.record)["eventName"] == "PutObject"
+
+
+async def test_a_body_cannot_hide_its_call_from_the_history(house):
+    await append(house, record("Sneaky", requestParameters={"managementEvent": False, "x": '"managementEvent":false,'}))
+    assert await look(house) == ["Sneaky"]
+
+
+async def test_chosen_lines_are_found_across_gaps():
+    house = trail_house()
+    await append(house, *(record(f"Call{n}") for n in range(1_500)))
+    runs = [(1, 2), (5, 1), (400, 300), (1_499, 10)]
+    found = [seq async for seq, _ in chosen_lines(house.ledger, runs)]
+    assert found == [1, 2, 5, *range(400, 700), 1_499, 1_500]
+
+
+def test_a_damaged_or_foreign_index_is_replaced(tmp_path):
+    path = tmp_path / "history.db"
+    path.write_bytes(b"this is no database" * 500)
+    index = SqliteHistory(path)
+    assert index.cursor() == 0
+    index.add([], 7)
+    index._writer.execute("UPDATE meta SET value = 99 WHERE name = 'format'")
+    index._writer.commit()
+    index.close()
+    index = SqliteHistory(path)
+    assert index.cursor() == 0
+    index.close()
+
+
+async def test_a_house_without_history_answers_with_nothing():
+    assert await invoke(trail_house(), "LookupEvents") == {"Events": []}
+    with pytest.raises(AwsError):
+        await invoke(trail_house(), "LookupEvents", {"MaxResults": 99})
