@@ -7,13 +7,22 @@ end, is left out: the value then counts as matching.
 from __future__ import annotations
 
 import re
+import warnings
 from functools import lru_cache
+from typing import NamedTuple
 
 PATTERN_VALUE_MAX = 1_024
-"""Characters of a value that is matched at all; it bounds the square of its length, which `.+x.+` can cost."""
+"""Characters of a value that is matched at all; it bounds the square of its length, which two repetitions can cost."""
+MANY_REPEATS_VALUE_MAX = 256
+"""The same for a pattern of more than two repetitions, which can cost the cube."""
 PATTERNS_REMEMBERED_MAX = 4_096
-REPEAT_MAX = 32
-"""A repetition of up to this many counts as bounded when repetitions are nested."""
+REPEAT_MAX = 4
+"""A group repeated up to this many times may be ambiguous."""
+WIDE = (".", r"\S", r"\D", r"\W")
+WIDE_MAX = 2
+"""Repetitions of nearly any character in one pattern; with this many the cost is the square of a value's length."""
+SAMPLED = 0x250
+"""Characters tried to see whether two choices exclude each other: up to the end of Latin letters."""
 
 SEPARATORS = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 CATEGORIES = {r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": SEPARATORS, r"\p{Zs}": SEPARATORS}
@@ -22,16 +31,24 @@ CATEGORIES = {r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": SEPARATORS, r"\p{Zs}":
 _TOKEN = re.compile(
     r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\[pP]\{\w+\}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\.|\{\d+(?:,\d*)?\}|.", re.S
 )
-_REPEAT = re.compile(r"[*+]|\{(\d+)(,(\d*))?\}\Z")
+_REPEAT = re.compile(r"[*+]|\{(\d+)(,(\d*))?\}")
+_REPEATED_GROUP = re.compile(r"\)\{\d+,\d+\}")
+
+
+class Pattern(NamedTuple):
+    """A compiled pattern and the length of the longest value that is tried."""
+
+    regex: re.Pattern[str]
+    limit: int
 
 
 @lru_cache(maxsize=PATTERNS_REMEMBERED_MAX)
-def compile_pattern(pattern: str) -> re.Pattern[str] | None:
+def compile_pattern(pattern: str) -> Pattern | None:
     """The pattern, anchored as AWS means it; None if it is left out."""
     text = pattern
     for java, python in CATEGORIES.items():
         text = text.replace(java, python)
-    if r"\p{" in text or r"\P{" in text or text in (".*", "(?s).*", r"[\s\S]*"):
+    if any(part in text for part in (r"\p{", r"\P{", "&&")) or text in (".*", "(?s).*", r"[\s\S]*"):
         return None
     tokens = _TOKEN.findall(text)
     if _may_explode(tokens):
@@ -40,15 +57,19 @@ def compile_pattern(pattern: str) -> re.Pattern[str] | None:
     if not (pattern.startswith("^") or pattern.endswith("$")):
         text = f"(?:{text})\\Z" if not text.startswith("(?s)") else f"(?s:{text[4:]})\\Z"
         text = r"\A" + text
+    many = sum(_repeats(tokens, at) for at in range(len(tokens))) > 2 or _REPEATED_GROUP.search(text) is not None
     try:
-        return re.compile(text, re.ASCII if text.isascii() and r"\p{" not in pattern else 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            regex = re.compile(text, re.ASCII if r"\p{" not in pattern else 0)
     except (re.error, OverflowError, RecursionError):
         return None
+    return Pattern(regex, MANY_REPEATS_VALUE_MAX if many else PATTERN_VALUE_MAX)
 
 
-def matches(pattern: re.Pattern[str], value: str) -> bool:
+def matches(pattern: Pattern, value: str) -> bool:
     """Whether it matches; a value too long to be tried does."""
-    return len(value) > PATTERN_VALUE_MAX or pattern.search(value) is not None
+    return len(value) > pattern.limit or pattern.regex.search(value) is not None
 
 
 def _translate(token: str) -> str:
@@ -56,12 +77,16 @@ def _translate(token: str) -> str:
     if token == "$":
         return r"\Z"
     if token.startswith("["):
+        token = "[" + re.sub(r"(\\.)|\[", lambda found: found[1] or r"\[", token[1:])
         return re.sub(r"(\\[wdsWDS])-(?!\])", r"\1\-", token)
     return token
 
 
 def _may_explode(tokens: list[str]) -> bool:
-    """Whether an unbounded repetition holds another that can take the same characters over."""
+    """Whether a value could be divided among the pattern's repetitions in more ways than the square of its length."""
+    wide = [at for at, token in enumerate(tokens) if token in WIDE or token.startswith("[^")]
+    if sum(_repeats(tokens, at + 1) for at in wide) > WIDE_MAX:
+        return True
     open_at: list[int] = []
     for at, token in enumerate(tokens):
         if token == "(":
@@ -70,13 +95,14 @@ def _may_explode(tokens: list[str]) -> bool:
             if not open_at:
                 return True
             start = open_at.pop()
-            if at + 1 < len(tokens) and _unbounded(tokens[at + 1]) and _ambiguous(tokens[start + 1 : at]):
+            if _repeats(tokens, at + 1) and not _one_way(tokens[start + 1 : at]):
                 return True
     return bool(open_at)
 
 
-def _unbounded(token: str) -> bool:
-    found = _REPEAT.match(token)
+def _repeats(tokens: list[str], at: int) -> bool:
+    """Whether the token there repeats what is before it more than REPEAT_MAX times."""
+    found = _REPEAT.fullmatch(tokens[at]) if at < len(tokens) else None
     if found is None:
         return False
     if found[1] is None:
@@ -85,32 +111,34 @@ def _unbounded(token: str) -> bool:
     return most == "" or int(most) > REPEAT_MAX
 
 
-def _ambiguous(body: list[str]) -> bool:
-    """A repeated group is harmless without repetitions inside and with choices of one character each, or if each round
-    begins with a character that nothing else in it can match."""
+def _one_way(body: list[str]) -> bool:
+    """Whether a text can be divided into rounds of a repeated group in one way only.
+
+    True for choices of single characters that exclude each other, for rounds of fixed length, and for rounds that begin
+    with a letter which the one repetition in them cannot take.
+    """
     if body[:2] == ["?", ":"]:
         body = body[2:]
-    inner = any(_unbounded(token) or token == "?" for token in body)
-    if not inner and "(" not in body:
-        return "|" in body and any(token not in ("|",) and _width(token) != 1 for token in body)
-    lead = body[0] if body else ""
-    if _width(lead) != 1 or lead.startswith("[") or lead == "." or "|" in body:
+    if "(" in body:
+        return False
+    if "|" in body:
+        return body[1::2] == ["|"] * (len(body) // 2) and _exclusive(body[::2])
+    varying = [at for at, token in enumerate(body) if token == "?" or _REPEAT.fullmatch(token)]
+    if not varying:
         return True
-    letter = lead[-1]
-    if len(lead) == 2 and lead[1].isalnum():
-        return True
-    return any(_takes(token, letter) for token in body[1:])
+    lead = body[0]
+    plain = lead not in ".^$" if len(lead) == 1 else len(lead) == 2 and lead[0] == "\\" and not lead[1].isalnum()
+    return plain and len(varying) == 1 and varying[0] > 1 and not _takes(body[varying[0] - 1], lead[-1])
 
 
-def _width(token: str) -> int:
-    """1 for a token that matches exactly one character."""
-    return 0 if token in ("(", ")", "|", "^", "$", "?", "*", "+", "") or token.startswith("{") else 1
+def _exclusive(choices: list[str]) -> bool:
+    """Whether no character is taken by two of them."""
+    return all(sum(_takes(choice, chr(code)) for choice in choices) < 2 for code in range(SAMPLED))
 
 
 def _takes(token: str, letter: str) -> bool:
-    if _width(token) != 1:
-        return False
+    """Whether a token takes this one character; a token that makes no sense alone may take any."""
     try:
-        return re.fullmatch(_translate(token), letter) is not None
+        return re.fullmatch(_translate(token), letter, re.S) is not None
     except re.error:
         return True

@@ -98,7 +98,7 @@ def route(models: Models, request: HttpRequest, domain: str, form: bytes = b"") 
         if found is not None:
             return found
     if request.path.startswith(S3_CONTROL_PATH) and (
-        "x-amz-account-id" in headers or "x-amz-outpost-id" in headers or "s3-control" in host
+        "x-amz-account-id" in headers or "x-amz-outpost-id" in headers or "s3-control" in host or "s3-outposts" in host
     ):
         return _by_rest(models, request, ("s3control",), region)
     return _s3(models, request, domain, host, service, region)
