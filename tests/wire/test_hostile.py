@@ -187,6 +187,12 @@ def test_forms_that_are_refused(body):
     refused("MalformedInput", ANY_BODY["query"], "query", body)
 
 
+def test_forms_and_queries_may_hold_plain_utf8():
+    assert parse(ANY_BODY["query"], "query", "Description=grün+€".encode()) == {"Description": "grün €"}
+    listing = MODELS.operation("s3", "ListObjectsV2")
+    assert parse(listing, "rest-xml", query="prefix=grün".encode().decode("latin-1")) == {"Prefix": "grün"}
+
+
 def test_s3_query_integers_are_refused_in_s3s_words():
     listing = MODELS.operation("s3", "ListObjectsV2")
     error = refused("InvalidArgument", listing, "rest-xml", query="list-type=2&max-keys=abc", labels={"Bucket": "b"})

@@ -36,6 +36,8 @@ SERVER_FAULT = 500
 NOT_MODIFIED = 304
 FORBIDDEN = 403
 SERVICES_REMEMBERED_MAX = 512
+MESSAGE_NAMES: Mapping[str, str] = {"cloudtrail": "Message"}
+"""How services spell the message of an error whose shape does not say; as their answers show."""
 
 
 class _Told(NamedTuple):
@@ -177,7 +179,9 @@ def message_member(shape: ShapeModel) -> Member | None:
 
 @lru_cache(SERVICES_REMEMBERED_MAX)
 def message_name(service: ServiceModel) -> str:
-    """How most errors of a service spell their message: for codes that its model does not have."""
+    """How a service, or else most of its errors, spell the message: for codes and shapes that do not say."""
+    if service.name in MESSAGE_NAMES:
+        return MESSAGE_NAMES[service.name]
     found = Counter(m.wire_name for shape in service.error_codes.values() if (m := message_member(shape)) is not None)
     return found.most_common(1)[0][0] if found else "message"
 

@@ -13,7 +13,7 @@ from opentrail.errors import AwsError
 from opentrail.model.shapes import Member, Operation, Protocol, ShapeModel
 from opentrail.wire.bind_plan import S3_SERVICES, Plan, plan_of
 from opentrail.wire.cbor_codec import parse_cbor
-from opentrail.wire.form_codec import form_tree, read_form, split_pairs
+from opentrail.wire.form_codec import form_pairs, form_tree, read_form, split_pairs
 from opentrail.wire.headers import decode_metadata, read_header
 from opentrail.wire.json_codec import parse_json, parse_json_member
 from opentrail.wire.scalars import Malformed, Value, decode_utf8
@@ -95,7 +95,7 @@ def _parse_form(operation: Operation, request: HttpRequest, body: bytes | None, 
     """Parameters may come in the query string (presigned calls), in the body, or both; the body's count."""
     pairs = split_pairs(request.query)
     if body:
-        pairs = pairs + split_pairs(decode_utf8(body).strip("\r\n"))
+        pairs += form_pairs(body.decode("latin-1").strip("\r\n"))
     return read_form(_input(operation), form_tree(pairs), ec2)
 
 

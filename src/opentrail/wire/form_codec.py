@@ -17,7 +17,6 @@ from opentrail.wire.scalars import (
     NESTING_MAX,
     Malformed,
     Value,
-    decode_utf8,
     format_blob,
     format_boolean,
     format_float,
@@ -32,6 +31,8 @@ FORM_KEY_MAX = 2_048
 UNRESERVED = "-._~"
 
 _INDEX = re.compile(r"[0-9]{1,9}")
+QUERIES_KEPT, QUERY_KEPT_MAX = 256, 4_096
+"""Query strings kept as pairs, and the characters of the longest one that is."""
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -45,23 +46,36 @@ class Node:
         self.below: dict[str, Node] = {}
 
 
-def percent_decode(text: str, *, plus: bool = True) -> str:
-    """Percent escapes as UTF-8, `+` as a blank if `plus`. Malformed for a broken escape or text that is not UTF-8."""
-    if plus and "+" in text:
+def percent_decode(text: str) -> str:
+    """Percent escapes as UTF-8, `+` as a blank. `text` is latin-1, as `HttpRequest` has it; bytes above ASCII count as
+    if they were escaped. Malformed for a broken escape or text that is not UTF-8."""
+    if "+" in text:
         text = text.replace("+", " ")
-    if "%" not in text:
-        if text.isascii():
-            return text
-        return decode_utf8(text.encode("utf-8", "surrogatepass"))
+    if "%" not in text and text.isascii():
+        return text
     if _BAD_ESCAPE.search(text):
         raise Malformed("a percent escape is broken")
-    return decode_utf8(unquote_to_bytes(text.encode("utf-8", "surrogatepass")))
+    try:
+        return unquote_to_bytes(text.encode("latin-1")).decode("utf-8")
+    except UnicodeError:
+        raise Malformed("text is not UTF-8") from None
 
 
 def split_pairs(text: str) -> list[tuple[str, str]]:
-    """`a=1&b` as decoded pairs in order; a name without `=` has the value ``. At most FORM_PARAMETERS_MAX."""
+    """Latin-1 `a=1&b` as decoded pairs in order; a name without `=` has the value ``. At most FORM_PARAMETERS_MAX."""
     if not text:
         return []
+    return list(_kept_pairs(text)) if len(text) <= QUERY_KEPT_MAX else form_pairs(text)
+
+
+@lru_cache(maxsize=QUERIES_KEPT)
+def _kept_pairs(text: str) -> list[tuple[str, str]]:
+    """One request's query is asked for twice, by those who bind it and by those who record it."""
+    return form_pairs(text)
+
+
+def form_pairs(text: str) -> list[tuple[str, str]]:
+    """As `split_pairs`, remembering nothing: for bodies, which hold passwords."""
     pieces = text.split("&", FORM_PARAMETERS_MAX)
     if len(pieces) > FORM_PARAMETERS_MAX:
         raise Malformed("too many parameters")

@@ -124,19 +124,19 @@ def _read_http_dates(text: str) -> list[Value]:
 
 
 def write_header(member: Member, value: Value) -> str:
-    """A member's value as header text."""
+    """A member's value as header text. A time that is text stays as it is: S3 keeps Expires as it was given."""
     kind = member.shape.type
     if member.jsonvalue:
         return format_blob(encode_json(value))
-    if kind == "string":
-        return encode_text(value if isinstance(value, str) else str(value))
+    if isinstance(value, str):
+        return encode_text(value)
     if kind == "list":
         return _write_list(member, value)
     return write_text(member, value, "rfc822")
 
 
 def write_text(member: Member, value: Value, timestamp_format: str) -> str:
-    """A scalar as text; times in the member's own format, else in `timestamp_format`."""
+    """A scalar as text; times in the member's own format, else in `timestamp_format`; text stays as it is."""
     kind = member.shape.type
     if kind == "boolean":
         return format_boolean(value)

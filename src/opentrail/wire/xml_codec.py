@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,8 +32,7 @@ from opentrail.wire.xml_tree import Element
 XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 UNNAMED_ITEM = "member"
 
-_SPECIAL = re.compile('[&<>"\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;"}
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 TextReader = Callable[[Member, str], Value]
@@ -50,8 +50,20 @@ TEXT_READERS: Mapping[str, TextReader] = {
 
 
 def escape(text: str) -> str:
-    """Text that may stand between tags and inside double quotes; what XML 1.0 cannot hold becomes U+FFFD."""
-    return _SPECIAL.sub(lambda found: _ESCAPES.get(found[0], REPLACEMENT), text)
+    """Text that may stand between tags and inside double quotes; what XML 1.0 cannot hold becomes U+FFFD.
+
+    Quotes are escaped as S3 does (`&quot;` around an ETag), carriage returns so that they survive a parser.
+    """
+    if not text.isprintable():
+        text = _NOT_XML.sub(REPLACEMENT, text)
+        escaped = text.replace("&", "&amp;").replace("\r", "&#13;")
+    elif "&" in text:
+        escaped = text.replace("&", "&amp;")
+    else:
+        escaped = text
+    if "<" in text or ">" in text or '"' in text:
+        return escaped.replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return escaped
 
 
 def element_name(member: Member) -> str:
@@ -159,8 +171,9 @@ def _read_entries(shape: ShapeModel, entries: list[Element]) -> dict[str, Value]
 # Writing
 
 
-class Spelling(NamedTuple):
-    """What differs between the services that answer in XML."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Spelling:
+    """What differs between the services that answer in XML. Compared by identity: there are three."""
 
     timestamp: Callable[[Value], str]
     item_names: bool
@@ -225,14 +238,23 @@ def _writable(member: Member, spelling: Spelling) -> _Writable:
     return _Writable(member, name, f"<{start}>", f"</{name}>", _text_writer(member, spelling))
 
 
-@lru_cache(SHAPES_REMEMBERED_MAX)
-def _writables(shape: ShapeModel, spelling: Spelling) -> dict[str, _Writable]:
-    return {name: _writable(m, spelling) for name, m in shape.members.items() if not m.xml_attribute}
+class _Writables(NamedTuple):
+    elements: dict[str, _Writable]
+    attributes: tuple[Member, ...]
 
 
 @lru_cache(SHAPES_REMEMBERED_MAX)
-def _attribute_members(shape: ShapeModel) -> tuple[Member, ...]:
-    return tuple(member for member in shape.members.values() if member.xml_attribute)
+def _writables(shape: ShapeModel, spelling: Spelling) -> _Writables:
+    members = shape.members.values()
+    return _Writables(
+        {member.name: _writable(member, spelling) for member in members if not member.xml_attribute},
+        tuple(member for member in members if member.xml_attribute),
+    )
+
+
+def _attributes(members: tuple[Member, ...], value: Mapping[str, Value]) -> str:
+    given = [(member.wire_name, value[member.name]) for member in members if value.get(member.name) is not None]
+    return "".join(f' {name}="{escape(str(text))}"' for name, text in given)
 
 
 def write_xml(parts: list[str], member: Member, value: Value, spelling: Spelling) -> None:
@@ -255,22 +277,22 @@ def _write(parts: list[str], field: _Writable, value: Value, spelling: Spelling)
 
 def _write_structure(parts: list[str], field: _Writable, value: Mapping[str, Value], spelling: Spelling) -> None:
     shape = field.member.shape
-    attributes = [
-        f' {m.wire_name}="{escape(str(value[m.name]))}"'
-        for m in _attribute_members(shape)
-        if value.get(m.name) is not None
-    ]
-    parts.append(field.open[:-1] + "".join(attributes) + ">" if attributes else field.open)
+    attributes = _writables(shape, spelling).attributes
+    parts.append(f"{field.open[:-1]}{_attributes(attributes, value)}>" if attributes else field.open)
     write_xml_members(parts, shape, value, spelling)
     parts.append(field.close)
 
 
 def write_xml_members(parts: list[str], shape: ShapeModel, value: Mapping[str, Value], spelling: Spelling) -> None:
     """Append the elements of a structure's members, without an element around them."""
-    fields = _writables(shape, spelling)
+    fields = _writables(shape, spelling).elements
     for name, each in value.items():
         field = fields.get(name)
-        if field is not None and each is not None:
+        if field is None or each is None:
+            continue
+        if field.text is not None:
+            parts.append(f"{field.open}{field.text(each)}{field.close}")
+        else:
             _write(parts, field, each, spelling)
 
 
@@ -310,11 +332,7 @@ def _write_map(parts: list[str], field: _Writable, value: Mapping[str, Value], s
 
 def render_root(name: str, namespace: str, shape: ShapeModel, value: Mapping[str, Value], spelling: Spelling) -> str:
     """A whole element `name` with the members of a structure inside; `namespace` is a URI or empty."""
-    attributes = "".join(
-        f' {m.wire_name}="{escape(str(value[m.name]))}"'
-        for m in _attribute_members(shape)
-        if value.get(m.name) is not None
-    )
+    attributes = _attributes(_writables(shape, spelling).attributes, value)
     declared = _namespace(("", namespace)) if namespace else ""
     parts = [f"<{name}{declared}{attributes}>"]
     write_xml_members(parts, shape, value, spelling)
