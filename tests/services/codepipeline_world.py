@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,9 +17,10 @@ from opentrail.call import Call, HttpRequest, Principal, Shape
 from opentrail.errors import AwsError
 from opentrail.followers.executions import ExecutionsFollower
 from opentrail.model.load import load_models
-from opentrail.ports import Line
+from opentrail.ports import Line, Versioned
 from opentrail.rows.bus_event import read_bus_event
 from opentrail.rows.codepipeline import PIPELINES, WORK, find_execution
+from opentrail.rows.iam import ROLES, Role
 from opentrail.services.codepipeline import service
 from opentrail.state import Unit
 from opentrail.wire.validate import validate
@@ -54,8 +56,16 @@ class World:
             self.road.buckets[name] = FakeBucket()
         self.house = build_house(models=load_models())
         self.house.road = self.road
+        self.add_role("codepipeline.amazonaws.com")
         self.sessions: list[tuple[str, str, str]] = []
         self.refuse_role = False
+
+    def add_role(self, trusted: str, name: str = "pipeline") -> None:
+        """The role of `made.ROLE`, or another beside it."""
+        statement = {"Effect": "Allow", "Principal": {"Service": trusted}, "Action": "sts:AssumeRole"}
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        row = Role("AROAEXAMPLE", ACCOUNT, name, "/service/", 0.0, trust)
+        self.house.ledger.rows[ROLES.key(ACCOUNT, name)] = Versioned(msgspec.msgpack.encode(row), 0)  # type: ignore[attr-defined]
 
     async def call(self, name: str, asked: Shape | None = None, *, who: Principal = ALICE) -> Shape:
         """Check the input, walk the handler and commit it with a line of its own, as the gate does."""

@@ -94,6 +94,21 @@ async def test_the_same_name_elsewhere_is_another_pipeline(world):
     assert PIPELINES.get(unit, ACCOUNT, "eu-west-1", "site") is None
 
 
+@pytest.mark.parametrize("trusted", ["", "ec2.amazonaws.com"])
+async def test_a_role_that_does_not_trust_codepipeline(world, trusted):
+    other = ROLE.replace("pipeline", "other")
+    if trusted:
+        world.add_role(trusted, "other")
+    with pytest.raises(AwsError) as caught:
+        await world.call("CreatePipeline", {"pipeline": declaration(roleArn=other)})
+    assert caught.value.code == "InvalidStructureException"
+    assert caught.value.message == f"CodePipeline is not authorized to perform AssumeRole on role {other}"
+    await world.create()
+    assert await world.refusal("UpdatePipeline", {"pipeline": declaration(roleArn=other)}) == caught.value.code
+    elsewhere = ROLE.replace("/service/", "/")
+    assert await world.refusal("UpdatePipeline", {"pipeline": declaration(roleArn=elsewhere)}) == caught.value.code
+
+
 async def test_unknown_pipelines(world):
     with pytest.raises(AwsError) as caught:
         await world.call("GetPipeline", {"name": "gone"})
@@ -333,7 +348,7 @@ async def test_bad_input_changes_nothing(world):
     tags = [{"key": "aws:x", "value": ""}]
     assert await world.refusal("CreatePipeline", {"pipeline": declaration(), "tags": tags}) == "InvalidTagsException"
     revisions = [{"actionName": "No", "revisionType": "S3_OBJECT_KEY", "revisionValue": "k"}]
-    assert world.house.ledger.rows == {}
+    assert [key for key in world.house.ledger.rows if key.startswith(b"codepipeline.")] == []
     await world.create()
     asked = {"name": "site", "sourceRevisions": revisions}
     assert await world.refusal("StartPipelineExecution", asked) == "ValidationException"

@@ -28,6 +28,21 @@ UPLOADS_MAX = 8
 """Members written at the same time."""
 KEY_BYTES_MAX = 1_024
 _TYPES = mimetypes.MimeTypes(filenames=())
+for _extension, _kind in {
+    ".js": "application/javascript",
+    ".mjs": "application/javascript",
+    ".map": "application/json",
+    ".md": "text/markdown",
+    ".wasm": "application/wasm",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".ico": "image/x-icon",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".xml": "application/xml",
+    ".zip": "application/zip",
+}.items():
+    _TYPES.add_type(_kind, _extension)  # where Python's versions differ, or know nothing
 _ENCODED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 
 

@@ -37,6 +37,7 @@ from opentrail.services.codepipeline_common import (
     read_page,
     start_execution,
 )
+from opentrail.services.codepipeline_role import check_role
 from opentrail.services.codepipeline_tags import merged_tags
 from opentrail.state import Unit
 
@@ -79,6 +80,7 @@ async def create_pipeline(call: Call, unit: Unit) -> Shape:
     """Create a pipeline and start its first execution."""
     given = call.input["pipeline"]
     validate(given, call.region)
+    check_role(call, unit, given["roleArn"])
     _check_name_is_free(call, unit, given["name"])
     tags = merged_tags({}, call.input.get("tags") or [])
     declaration, secrets = mask_secrets(normal(given, 1))
@@ -152,6 +154,7 @@ async def update_pipeline(call: Call, unit: Unit) -> Shape:
             f"The account with id '{call.account_id}' does not include a pipeline with the name '{given['name']}'",
             400,
         )
+    check_role(call, unit, given["roleArn"])
     declaration, secrets = mask_secrets(normal(given, old.version + 1))
     apply(unit, old, engine.PipelineReplaced(plan_of(declaration)))
     names = {stage["name"] for stage in declaration["stages"]}
