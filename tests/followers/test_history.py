@@ -230,20 +230,6 @@ async def test_chosen_lines_are_found_across_gaps():
     assert found == [1, 2, 5, *range(400, 700), 1_499, 1_500]
 
 
-def test_a_damaged_or_foreign_index_is_replaced(tmp_path):
-    path = tmp_path / "history.db"
-    path.write_bytes(b"this is no database" * 500)
-    index = SqliteHistory(path)
-    assert index.cursor() == 0
-    index.add([], 7)
-    index._writer.execute("UPDATE meta SET value = 99 WHERE name = 'format'")
-    index._writer.commit()
-    index.close()
-    index = SqliteHistory(path)
-    assert index.cursor() == 0
-    index.close()
-
-
 async def test_a_house_without_history_answers_with_nothing():
     assert await invoke(trail_house(), "LookupEvents") == {"Events": []}
     with pytest.raises(AwsError):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from opentrail.record.event_selectors import read_record
 from opentrail.rows.cloudtrail import CONFIGS
-from opentrail.rows.timelines import Timelines
 from opentrail.services.cloudtrail import service
 from opentrail.state import Unit
 from tests.fakes.house import NOW
-from tests.followers.trail_house import ACCOUNT, BUCKET, invoke, logging_trail, record, refused, trail_house
+from tests.followers.trail_house import ACCOUNT, invoke, logging_trail, refused, trail_house
 
 ARN = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
 WRITES = {"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True, "DataResources": []}
@@ -68,39 +66,6 @@ async def test_selectors_that_a_trail_may_not_have(given):
     house = trail_house()
     await logging_trail(house)
     assert await refused(house, "PutEventSelectors", {"TrailName": "main"} | given) == "InvalidEventSelectorsException"
-
-
-async def test_which_trails_log_a_line_follows_every_change():
-    house = trail_house()
-    timelines = Timelines(house.ledger)
-    assert not timelines.refresh()
-    await logging_trail(house)
-    assert timelines.refresh()
-    assert not timelines.refresh()
-    head = house.ledger.head()
-    read, write = read_record(record("Get", readOnly=True)), read_record(record("Put"))
-    assert timelines.logged(read, head + 1)
-    assert not timelines.logged(read, head - 1)
-    assert not timelines.logged(read_record(record("Get", recipientAccountId="999999999999")), head + 1)
-    await invoke(house, "PutEventSelectors", {"TrailName": "main", "EventSelectors": [WRITES]})
-    timelines.refresh()
-    change = house.ledger.head()
-    assert timelines.logged(read, change - 1)
-    assert timelines.logged(read, change), "the change itself is seen as before it"
-    assert not timelines.logged(read, change + 1)
-    assert [each.newest.name for each in timelines.logging(write, change + 1)] == ["main"]
-
-
-async def test_global_events_go_to_trails_that_cover_them():
-    house = trail_house()
-    await logging_trail(house, "without", IncludeGlobalServiceEvents=False)
-    await logging_trail(house, "with")
-    await invoke(house, "CreateTrail", {"Name": "away", "S3BucketName": BUCKET}, region="eu-west-1")
-    await invoke(house, "StartLogging", {"Name": "away"}, region="eu-west-1")
-    timelines = Timelines(house.ledger)
-    timelines.refresh()
-    line = read_record(record("CreateUser", eventSource="iam.amazonaws.com"))
-    assert [each.newest.name for each in timelines.logging(line, house.ledger.head())] == ["with"]
 
 
 def test_every_operation_has_a_handler_and_a_line_for_the_docs():

@@ -99,6 +99,9 @@ class DeliveryFollower:
         """Sort every durable line to the trails that log it; plan ahead of time what has become large."""
         ledger = self._house.ledger
         head = ledger.head()
+        self._timelines.refresh()
+        if not self._timelines:  # a trail made after `head` was taken has nothing to log up to there
+            self._cursor = max(self._cursor, head)
         while self._cursor < head:
             lines = ledger.read(self._cursor, READ_LINES)
             self._timelines.refresh()
@@ -111,7 +114,7 @@ class DeliveryFollower:
             await asyncio.sleep(0)
 
     def _take(self, seq: Seq, line: Line) -> None:
-        if line.kind != "record" or not self._timelines:
+        if line.kind != "record":
             return
         record = read_record(line.data)
         for timeline in self._timelines.logging(record, seq):

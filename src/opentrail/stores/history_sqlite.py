@@ -69,17 +69,17 @@ class SqliteHistory:
         return int(row[0])
 
     def add(self, events: Sequence[IndexedEvent], through: Seq) -> None:
-        writer = self._writer
+        writer, done = self._writer, False
         try:
-            rows, ids = self._rows(events)
-            writer.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?, ?, ?)", ids)
-            writer.executemany("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?)", rows)
-            writer.execute("UPDATE meta SET value = ? WHERE name = 'cursor'", (through,))
-            writer.commit()
-        except sqlite3.Error:
-            writer.rollback()
-            self._words.clear()
-            raise
+            with writer:  # commits, or rolls back whatever the exception
+                rows, ids = self._rows(events)
+                writer.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?, ?, ?)", ids)
+                writer.executemany("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?)", rows)
+                writer.execute("UPDATE meta SET value = ? WHERE name = 'cursor'", (through,))
+            done = True
+        finally:
+            if not done:
+                self._words.clear()  # words numbered meanwhile are gone again
 
     def _rows(
         self, events: Sequence[IndexedEvent]
