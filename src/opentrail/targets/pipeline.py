@@ -1,0 +1,51 @@
+"""Target CodePipeline: starts an execution, in the same commit in which the delivery ends.
+
+Source: events-codepipeline reference §2.5–2.6. Knows nothing of rules; of pipelines only how to start one.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from opentrail.rows.event_delivery import Delivery, Sending, Undeliverable
+from opentrail.state import House
+from opentrail.targets.role import RoleSession, caller
+
+_ARN_PARTS: Final = 6
+_PASSED_ON: Final = ("sourceRevisions", "variables")
+"""Members of StartPipelineExecution that a target's input may carry."""
+
+
+class PipelineTarget:
+    """A `TargetPlug`."""
+
+    def __init__(self, role_session: RoleSession) -> None:
+        self._role_session = role_session
+
+    async def deliver(self, sending: Sending, house: House) -> None:
+        """StartPipelineExecution as the role of the target or rule."""
+        delivery = sending.delivery
+        parts = delivery.target_arn.split(":")
+        if len(parts) != _ARN_PARTS:
+            raise Undeliverable("NO_RESOURCE", f"{delivery.target_arn} is not the ARN of a pipeline.")
+        principal = caller(delivery, self._role_session, house)
+        if principal.account_id != parts[4]:
+            raise Undeliverable("NO_PERMISSIONS", "The pipeline belongs to another account than the role.")
+        asked = {"name": parts[5], **_input(delivery)}
+        await house.road.call(
+            principal, "codepipeline", "StartPipelineExecution", asked, region=parts[3], also=sending.done()
+        )
+
+
+def _input(delivery: Delivery) -> dict[str, Any]:
+    """What the target's own input says of the execution; the event itself says nothing of it."""
+    if not any(delivery.target.get(name) is not None for name in ("Input", "InputPath", "InputTransformer")):
+        return {}
+    try:
+        given = json.loads(delivery.payload)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(given, dict):
+        return {}
+    return {name: given[name] for name in _PASSED_ON if name in given}

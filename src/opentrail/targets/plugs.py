@@ -1,0 +1,13 @@
+"""The kinds of targets that are built, by the service in a target's ARN."""
+
+from __future__ import annotations
+
+from opentrail.rows.event_delivery import TargetPlug
+from opentrail.targets.bus import BusTarget
+from opentrail.targets.pipeline import PipelineTarget
+from opentrail.targets.role import RoleSession
+
+
+def target_plugs(role_session: RoleSession) -> dict[str, TargetPlug]:
+    """`role_session` makes a session of a role for a service, as STS does."""
+    return {"codepipeline": PipelineTarget(role_session), "events": BusTarget()}

@@ -1,0 +1,31 @@
+"""The identity under which EventBridge calls a target: a session of the target's (or the rule's) role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from opentrail.call import Principal
+from opentrail.rows.event_delivery import Delivery, Undeliverable
+from opentrail.state import House, Unit
+
+SERVICE_PRINCIPAL: Final = "events.amazonaws.com"
+SESSION_NAME_MAX: Final = 64
+
+RoleSession: TypeAlias = Callable[[Unit, str, str, str, float], Principal]
+"""(unit, role ARN, session name, service principal, now) → a session; raises AwsError if the role's trust says no."""
+
+
+def caller(delivery: Delivery, role_session: RoleSession, house: House) -> Principal:
+    """A session of the delivery's role that acts on behalf of its rule."""
+    if not delivery.role_arn:
+        raise Undeliverable("NO_PERMISSIONS", f"RoleArn is required for target {delivery.target_arn}.")
+    now = house.clock.now()
+    name = f"AWSEvents_{delivery.rule}"[:SESSION_NAME_MAX]
+    session = role_session(Unit(house, now), delivery.role_arn, name, SERVICE_PRINCIPAL, now)
+    if session.account_id != delivery.account_id:
+        raise Undeliverable("NO_PERMISSIONS", f"Role {delivery.role_arn} belongs to another account than the rule.")
+    return replace(
+        session, invoked_by=SERVICE_PRINCIPAL, source_arn=delivery.rule_arn, source_account=delivery.account_id
+    )
