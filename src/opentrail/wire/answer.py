@@ -44,6 +44,9 @@ from opentrail.wire.xml_codec import (
 
 __all__ = ["render_error", "render_output"]
 
+STATUSES = range(200, 600)
+"""What an output may say of its own status; anything else leaves it to the model."""
+
 
 def render_output(
     operation: Operation,
@@ -201,7 +204,7 @@ def _locate(rest: _Rest, plan: Plan, output: Shape, headers: dict[str, str]) -> 
     if plan.status is None:
         return 0
     status = output.get(plan.status.name)
-    return status if isinstance(status, int) else 0
+    return status if isinstance(status, int) and status in STATUSES else 0
 
 
 def _blob(plan: Plan, output: Shape, headers: dict[str, str], content_type: str) -> bytes:

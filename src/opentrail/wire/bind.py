@@ -21,8 +21,8 @@ from opentrail.wire.xml_codec import TEXT_READERS, element_name, read_xml, read_
 from opentrail.wire.xml_tree import Element, parse_xml
 
 MALFORMED_XML = "The XML you provided was not well-formed or did not validate against our published schema"
-IGNORED_WHEN_UNREADABLE = frozenset({"if-modified-since", "if-unmodified-since", "expires"})
-"""Dates in these headers are left out when they cannot be read: RFC 9110 §13.1.3; S3 keeps Expires as plain text."""
+IGNORED_WHEN_UNREADABLE = frozenset({"if-modified-since", "if-unmodified-since"})
+"""Dates in these headers are left out when they cannot be read: RFC 9110 §13.1.3."""
 PART_NUMBER = "Part number must be an integer between 1 and 10000, inclusive"
 
 Parser = Callable[[Operation, Mapping[str, str], HttpRequest, bytes | None], Shape]

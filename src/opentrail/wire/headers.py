@@ -124,7 +124,7 @@ def _read_http_dates(text: str) -> list[Value]:
 
 
 def write_header(member: Member, value: Value) -> str:
-    """A member's value as header text. A time that is text stays as it is: S3 keeps Expires as it was given."""
+    """A member's value as header text. A time that is text already stays as it is."""
     kind = member.shape.type
     if member.jsonvalue:
         return format_blob(encode_json(value))
