@@ -7,6 +7,8 @@ may do reads few rows. Names are unique without regard to case and keyed that wa
 from __future__ import annotations
 
 from opentrail.access.acl import canonical_id
+from opentrail.access.document import Policy
+from opentrail.access.policy import named_arns
 from opentrail.ports import Clock
 from opentrail.state import Row, Table, Unit
 
@@ -192,6 +194,34 @@ def account_of_email(unit: Unit, email: str) -> Account | None:
     """The account registered under an e-mail address."""
     found = EMAILS.get(unit, email.lower())
     return None if found is None else ACCOUNTS.get(unit, found.account_id)
+
+
+def find_arn(unit: Unit, arn: str) -> User | Role | None:
+    """The user or role with this very ARN."""
+    parts = arn.split(":", 5)
+    if len(parts) < 6 or parts[2] != "iam":
+        return None
+    kind, _, rest = parts[5].partition("/")
+    name = rest.rpartition("/")[2].lower()
+    row: User | Role | None = None
+    if kind == "user":
+        row = USERS.get(unit, parts[4], name)
+    elif kind == "role":
+        row = ROLES.get(unit, parts[4], name)
+    return row if row is not None and row.arn == arn else None
+
+
+def missing_principal(unit: Unit, policy: Policy) -> str:
+    """The first user or role ARN that a policy names and that does not exist; empty if there is none.
+
+    Only accounts that live here are looked into: what another system's accounts hold, nobody here can know.
+    """
+    for arn in sorted(named_arns(policy)):
+        parts = arn.split(":", 5)
+        known = len(parts) == 6 and parts[2] == "iam" and ACCOUNTS.get(unit, parts[4]) is not None
+        if known and find_arn(unit, arn) is None:
+            return arn
+    return ""
 
 
 def put_account(unit: Unit, account: Account) -> None:
