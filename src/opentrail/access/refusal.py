@@ -19,6 +19,8 @@ ACCESS_DENIED = {
     "sns": ("AuthorizationError", 403),
 }
 """IAM prefix -> (error code, status); all others speak JSON and say AccessDeniedException 400."""
+UNNAMED = frozenset({"*", "arn:aws:s3:::*"})
+"""Resources of operations that address none, which the sentence leaves out."""
 _DEFAULT = ("AccessDeniedException", 400)
 
 
@@ -35,7 +37,7 @@ def refusal(decision: Decision, principal: Principal, question: Access) -> AwsEr
 def _sentence(decision: Decision, principal: Principal, question: Access, service: str) -> str:
     who = principal.arn or principal.invoked_by or "anonymous"
     words = [f"User: {who} is not authorized to perform: {question.action}"]
-    if question.resource != "*":
+    if question.resource not in UNNAMED:
         quote = '"' if service == "s3" else ""
         words.append(f"on resource: {quote}{question.resource}{quote}")
     if decision.explicit_deny:

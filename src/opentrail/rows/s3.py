@@ -1,6 +1,7 @@
 """What S3 keeps: buckets, object versions, uploads and parts, and how their keys sort.
 
     s3.bucket   bucket                       the bucket with what every request needs of it
+    s3.owned    account bucket               the buckets of an account, for ListBuckets
     s3.object   bucket key                   the current version of a live object (none under a delete marker)
     s3.version  bucket key order             every version of a bucket that has had versioning, newest first
     s3.upload   bucket key upload-id         a multipart upload under way
@@ -60,6 +61,7 @@ class Bucket(Row, frozen=True):
     acl: Acl | None = None
     """None: the owner alone, FULL_CONTROL."""
     ownership: str = "BucketOwnerEnforced"
+    """Empty after DeleteBucketOwnershipControls: as ObjectWriter."""
     policy: str = ""
     public_access_block: PublicAccessBlock | None = None
     requester_pays: bool = False
@@ -70,6 +72,15 @@ class Bucket(Row, frozen=True):
     bucket_key: bool = False
     configured: tuple[str, ...] = ()
     """Kinds of `s3.config` documents that exist, so that a request need not look for those that do not."""
+    location: str = ""
+    """The LocationConstraint it was created with; it may be another name of the region (`EU`)."""
+
+
+class OwnedBucket(Row, frozen=True):
+    """A bucket as its account's list shows it. Written and deleted with the bucket."""
+
+    region: str
+    created_at: float
 
 
 class Part(Row, frozen=True):
@@ -116,6 +127,8 @@ class ObjectVersion(Row, frozen=True):
     lock_mode: str = ""
     lock_until: float = 0.0
     legal_hold: bool = False
+    upload_id: str = ""
+    """The multipart upload it was made of, so that completing it again gives the same answer."""
 
 
 class Upload(Row, frozen=True):
@@ -148,6 +161,7 @@ class ConfigDocument(Row, frozen=True):
 
 
 BUCKETS: Table[Bucket] = Table("s3.bucket", Bucket)
+OWNED_BUCKETS: Table[OwnedBucket] = Table("s3.owned", OwnedBucket)
 OBJECTS: Table[ObjectVersion] = Table("s3.object", ObjectVersion)
 VERSIONS: Table[ObjectVersion] = Table("s3.version", ObjectVersion)
 UPLOADS: Table[Upload] = Table("s3.upload", Upload)

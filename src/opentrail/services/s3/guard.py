@@ -6,7 +6,9 @@ finds the bucket, so that a request for one that is not there says so before any
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from opentrail.access.acl import ALL_USERS, AUTHENTICATED_USERS, canonical_id
 from opentrail.call import Access, AclGrants, Call
@@ -45,6 +47,12 @@ OBJECT_ACL_PERMISSIONS = {
     "s3:PutObjectAcl": "WRITE_ACP",
     "s3:PutObjectVersionAcl": "WRITE_ACP",
 }
+EVERYTHING = "arn:aws:s3:::*"
+"""What an operation that names no bucket is asked on."""
+FREE_ACL = "bucket-owner-full-control"
+SETTING_MEMBERS = frozenset({"ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP", "Tagging"})
+"""Members of a write that set what has an action of its own."""
+_ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
 _HEADER_KEYS = (
     "x-amz-acl",
     "x-amz-copy-source",
@@ -74,11 +82,29 @@ _INPUT_KEYS = {
 def guard(call: Call, unit: Unit) -> Sequence[Access]:
     """The questions of an operation that needs just its own action on the bucket or the object it names."""
     operation = call.operation
-    name = call.input.get("Bucket", "")
-    if operation.facts.level == "service" or operation.name == "CreateBucket":
-        return [Access(operation.facts.actions[0], f"arn:aws:s3:::{name}" if name else "*", call.principal.account_id)]
-    bucket = enter_bucket(call, unit, name)
-    return [question(call, unit, bucket, action_of(operation, call), call.input.get("Key", ""))]
+    if operation.facts.level == "service":
+        return [Access(operation.facts.actions[0], EVERYTHING, call.principal.account_id, context=condition_keys(call))]
+    bucket = enter_bucket(call, unit, call.input.get("Bucket", ""))
+    asked = question(call, unit, bucket, action_of(operation, call), call.input.get("Key", ""))
+    if asked.action == "s3:PutObject" and not SETTING_MEMBERS.isdisjoint(call.input):
+        return [asked, *setting_questions(call, asked)]
+    return [asked]
+
+
+def setting_questions(call: Call, asked: Access) -> list[Access]:
+    """What a caller who writes an object needs further for the ACL and the tags it gives it at once.
+
+    The canned list that hands the object to the bucket's owner is free, as log delivery has it; so is what services do.
+    A bucket ACL that lets somebody write also lets him say who may read what he writes.
+    """
+    given, actions = call.input, []
+    if call.principal.type != "AWSService":
+        members = SETTING_MEMBERS & given.keys()
+        if members - {"ACL", "Tagging"} or given.get("ACL", FREE_ACL) != FREE_ACL:
+            actions.append("s3:PutObjectAcl")
+        if given.get("Tagging"):
+            actions.append("s3:PutObjectTagging")
+    return [replace(asked, action=action) for action in actions]
 
 
 def action_of(operation: Operation, call: Call) -> str:
@@ -98,23 +124,38 @@ def enter_bucket(call: Call, unit: Unit, name: str) -> Bucket:
         call.account_id = bucket.owner
     expected = call.request.headers.get("x-amz-expected-bucket-owner")
     if expected is not None and expected != bucket.owner:
+        if not _ACCOUNT_ID.fullmatch(expected):
+            raise AwsError("InvalidBucketOwnerAWSAccountID", "", 400)
         raise AwsError("AccessDenied", "Access Denied", 403)
+    if bucket.requester_pays and call.principal.account_id != bucket.owner:
+        _check_payer(call)
     return bucket
+
+
+def _check_payer(call: Call) -> None:
+    """Where the requester pays, strangers must say that they know, and be somebody who can be charged."""
+    caller = call.principal.type
+    agreed = (call.input.get("RequestPayer") or call.request.headers.get("x-amz-request-payer")) == "requester"
+    if caller != "AWSService" and (caller == "Anonymous" or not agreed):
+        raise AwsError("AccessDenied", "Access Denied", 403)
 
 
 def no_such_bucket(name: str) -> AwsError:
     return AwsError("NoSuchBucket", "The specified bucket does not exist", 404, BucketName=name)
 
 
-def question(call: Call, unit: Unit, bucket: Bucket, action: str, key: str) -> Access:
-    """May the caller do `action` on the object `key` of the bucket, or on the bucket itself when `key` is empty?"""
+def question(call: Call, unit: Unit, bucket: Bucket, action: str, key: str, version_id: str | None = None) -> Access:
+    """May the caller do `action` on the object `key` of the bucket, or on the bucket itself when `key` is empty?
+
+    `version_id` is the version meant where that is not the one the request names (the source of a copy); empty is the
+    newest."""
     block = effective_access_block(unit, bucket)
     return Access(
         action,
         f"arn:aws:s3:::{bucket.name}/{key}" if key else f"arn:aws:s3:::{bucket.name}",
         bucket.owner,
         bucket.policy,
-        _acl_grants(call, unit, bucket, action, key, block),
+        _acl_grants(unit, bucket, action, key, block, _meant(call, version_id)),
         condition_keys(call),
         restrict_public=block is not None and block.restrict_public_buckets,
     )
@@ -150,8 +191,12 @@ def effective_access_block(unit: Unit, bucket: Bucket) -> PublicAccessBlock | No
     )
 
 
+def _meant(call: Call, version_id: str | None) -> str:
+    return call.input.get("VersionId", "") if version_id is None else version_id
+
+
 def _acl_grants(
-    call: Call, unit: Unit, bucket: Bucket, action: str, key: str, block: PublicAccessBlock | None
+    unit: Unit, bucket: Bucket, action: str, key: str, block: PublicAccessBlock | None, version_id: str
 ) -> AclGrants | None:
     """What the ACL that speaks of this action grants; None where ACLs are off or say nothing of it."""
     if bucket.ownership == "BucketOwnerEnforced":
@@ -161,7 +206,7 @@ def _acl_grants(
         acl = bucket.acl or Acl(canonical_id(bucket.owner))
         return _grants(acl, BUCKET_ACL_PERMISSIONS[action], ignore)
     if action in OBJECT_ACL_PERMISSIONS and key:
-        version = find_version(unit, bucket, key, call.input.get("VersionId", ""))
+        version = find_version(unit, bucket, key, version_id)
         if version is not None and not version.delete_marker:
             return _grants(object_acl(version), OBJECT_ACL_PERMISSIONS[action], ignore)
     return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from opentrail.access.acl import canned_grants, canonical_id
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
-from opentrail.rows.s3 import BUCKETS, Acl, Bucket, Grant, ObjectVersion
+from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.service import Service
+from opentrail.services.s3.grants import request_acl
 from opentrail.services.s3.guard import no_such_bucket, question
 from opentrail.services.s3.payload import Payload, inline_data, keep, take_payload
 from opentrail.services.s3.reading import (
@@ -53,7 +53,7 @@ def bucket_of(call: Call, unit: Unit) -> Bucket:
 @family.operation("PutObject")
 async def put_object(call: Call, unit: Unit) -> Shape:
     """Store an object, or a new version of it."""
-    template = new_object(call, bucket_of(call, unit))
+    template = new_object(call, unit, bucket_of(call, unit))
     payload = await take_payload(call, unit)
     bucket = bucket_of(call, unit)
     current = current_version(unit, bucket, template.key)
@@ -64,24 +64,25 @@ async def put_object(call: Call, unit: Unit) -> Shape:
     return written(version, bucket)
 
 
-def new_object(call: Call, bucket: Bucket) -> ObjectVersion:
+def new_object(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
     """An object's row as its request describes it, still without bytes, id and time."""
     given = call.input
     refuse_unbuilt(given)
     storage_class = given.get("StorageClass", "STANDARD")
     if storage_class not in STORAGE_CLASSES:
         raise AwsError("InvalidStorageClass", "The storage class you specified is not valid", 400)
+    owner = _owner(call, bucket)
     return ObjectVersion(
         key=given["Key"],
         version_id="",
         order=0,
         modified=0.0,
-        owner=_owner(call, bucket),
+        owner=owner,
         content_type=given.get("ContentType") or "binary/octet-stream",
         headers=_stored_headers(call),
         metadata=_metadata(given.get("Metadata") or {}),
         tags=parse_tagging(given.get("Tagging", "")),
-        acl=_request_acl(call, bucket),
+        acl=request_acl(call, unit, bucket, owner),
         storage_class=storage_class,
     )
 
@@ -105,23 +106,6 @@ def _owner(call: Call, bucket: Bucket) -> str:
     if bucket.ownership == "BucketOwnerPreferred" and call.input.get("ACL") == "bucket-owner-full-control":
         return bucket.owner
     return call.principal.account_id
-
-
-def _request_acl(call: Call, bucket: Bucket) -> Acl | None:
-    """The canned ACL of the request; None keeps the default (the owner alone)."""
-    canned = call.input.get("ACL")
-    if bucket.ownership == "BucketOwnerEnforced":
-        granted = any(
-            member in call.input for member in ("GrantRead", "GrantReadACP", "GrantWriteACP", "GrantFullControl")
-        )
-        if granted or canned not in (None, "bucket-owner-full-control"):
-            raise AwsError("AccessControlListNotSupported", "The bucket does not allow ACLs", 400)
-        return None
-    if canned in (None, "private"):
-        return None
-    owner = canonical_id(_owner(call, bucket))
-    grants = canned_grants(canned, owner, canonical_id(bucket.owner))
-    return Acl(owner, tuple(Grant(grantee, permission) for grantee, permission in grants))
 
 
 def _stored_headers(call: Call) -> dict[str, str]:

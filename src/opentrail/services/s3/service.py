@@ -3,10 +3,50 @@
 from __future__ import annotations
 
 from opentrail.service import Service
-from opentrail.services.s3 import listing, objects
+from opentrail.services.s3 import (
+    access_block,
+    access_lists,
+    attributes,
+    batch_delete,
+    bucket_policy,
+    buckets,
+    completing,
+    copy_source,
+    copying,
+    listing,
+    location,
+    multipart,
+    objects,
+    ownership,
+    parts,
+    request_payment,
+    tagging,
+    version_listing,
+    versioning,
+)
 from opentrail.services.s3.guard import guard
 
-FAMILIES = (objects, listing)
+FAMILIES = (
+    objects,
+    listing,
+    multipart,
+    parts,
+    completing,
+    copy_source,
+    copying,
+    batch_delete,
+    version_listing,
+    attributes,
+    buckets,
+    location,
+    versioning,
+    bucket_policy,
+    access_lists,
+    ownership,
+    access_block,
+    tagging,
+    request_payment,
+)
 
 service = Service("s3")
 service.guard()(guard)
