@@ -47,7 +47,6 @@ async def test_its_footprint_is_that_of_the_role_acting_for_codepipeline(world):
     assert {call.principal.invoked_by for call in world.road.calls} == {"codepipeline.amazonaws.com"}
     assert {call.source for call in world.road.calls} == {"codepipeline.amazonaws.com"}
     assert world.road.calls[2].input["VersionId"] == "v1"
-    assert world.road.calls[3].input["ServerSideEncryption"] == "aws:kms"
     assert [session[0] for session in world.sessions] == [ROLE, ROLE]
     key = world.road.calls[3].input["Key"]
     assert key.startswith("site/App/")

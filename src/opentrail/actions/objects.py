@@ -15,6 +15,9 @@ from opentrail.rows.codepipeline import Artifact
 from opentrail.rows.codepipeline_action import ActionContext, ActionResult, failed
 
 MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NotFound", "404"})
+DEFAULT_ENCRYPTION = ""
+"""What is asked for in a store without a key of its own. AWS asks for `aws:kms`, under the key aws/s3; the S3 served here
+refuses encryption that it does not do, so the bucket's default decides until it does."""
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 
 
@@ -39,10 +42,12 @@ def length_of(payload: bytes | ByteStream) -> int:
 
 
 async def write_artifact(context: ActionContext, artifact: Artifact, payload: bytes | ByteStream) -> None:
-    """Put an output into the artifact store, encrypted as stores demand it (SSE-KMS)."""
-    asked: dict[str, Any] = {"Bucket": artifact.bucket, "Key": artifact.key, "ServerSideEncryption": "aws:kms"}
+    """Put an output into the artifact store, under the store's key if it declares one."""
+    asked: dict[str, Any] = {"Bucket": artifact.bucket, "Key": artifact.key}
     if context.kms_key:
-        asked["SSEKMSKeyId"] = context.kms_key
+        asked |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": context.kms_key}
+    elif DEFAULT_ENCRYPTION:
+        asked["ServerSideEncryption"] = DEFAULT_ENCRYPTION
     await context.call("s3", "PutObject", asked, payload)
 
 
