@@ -29,7 +29,6 @@ from opentrail.rows.cloudtrail import (
 from opentrail.state import House, Unit
 
 CANNED_ACL = "bucket-owner-full-control"
-ENCRYPTION = "AES256"
 
 
 def as_cloudtrail(config: TrailConfig) -> Principal:
@@ -44,14 +43,14 @@ def as_cloudtrail(config: TrailConfig) -> Principal:
 
 
 def put_object_input(bucket: str, key: str, metadata: dict[str, str] | None = None) -> Shape:
-    """PutObject's input for anything that CloudTrail delivers, without the body."""
+    """PutObject's input for anything that CloudTrail delivers, without the body. How objects are encrypted at rest is
+    left to the store's own default."""
     shape: Shape = {
         "Bucket": bucket,
         "Key": key,
         "ACL": CANNED_ACL,
         "ContentType": CONTENT_TYPE,
         "ContentEncoding": CONTENT_ENCODING,
-        "ServerSideEncryption": ENCRYPTION,
     }
     return shape if metadata is None else shape | {"Metadata": metadata}
 
