@@ -166,6 +166,15 @@ def test_what_only_v2_has_is_refused_in_v1():
     validate(declaration(executionMode="QUEUED"), REGION)
 
 
+def test_a_trigger_names_a_source():
+    def triggered(name: str) -> dict:
+        git = {"sourceActionName": name}
+        return declaration(triggers=[{"providerType": "CodeStarSourceConnection", "gitConfiguration": git}])
+
+    validate(triggered("Fetch"), REGION)
+    assert refusal(triggered("Ship"))[0] == "InvalidStructureException"
+
+
 def test_conditions_are_refused_rather_than_ignored():
     held = {"name": "Deploy", "actions": [deploy()], "beforeEntry": {"conditions": [{"result": "FAIL"}]}}
     assert refusal(declaration(held))[0] == "InvalidStageDeclarationException"

@@ -223,6 +223,15 @@ async def test_pipelines_are_listed_in_pages(world):
     assert list(rest["pipelines"][0]) == ["name", "version", "pipelineType", "executionMode", "created", "updated"]
 
 
+async def test_a_variable_without_default_has_to_be_given(world):
+    await world.create(variables=[{"name": "to"}])
+    assert await world.refusal("StartPipelineExecution", {"name": "site"}) == "ValidationException"
+    given = {"name": "site", "variables": [{"name": "to", "value": "live"}]}
+    await world.call("StartPipelineExecution", given)
+    shown_ = await world.execution(await world.newest())
+    assert shown_["variables"] == [{"name": "to", "resolvedValue": "live"}]
+
+
 async def test_too_many_at_once_are_refused(world):
     await world.create(executionMode="PARALLEL")
     for _ in range(49):

@@ -169,6 +169,11 @@ def _check_type(declaration: Declaration) -> None:
         raise _structure("Execution modes, variables and triggers are only available in pipelines of type V2")
     names = [item["name"] for item in declaration.get("variables") or ()]
     _unique(names, "Duplicate variable name '{}' in the pipeline", _structure)
+    sources = {action["name"] for action in declaration["stages"][0]["actions"]}
+    for trigger in declaration.get("triggers") or ():
+        name = trigger["gitConfiguration"]["sourceActionName"]
+        if name not in sources:
+            raise _structure(f"The trigger's source action '{name}' is not an action of the first stage")
 
 
 def _check_artifacts(declaration: Declaration) -> None:

@@ -40,10 +40,13 @@ def resolve(configuration: Mapping[str, str], namespaces: Namespaces) -> dict[st
     return resolved
 
 
-def pipeline_variables(declared: list[dict[str, str]], given: list[dict[str, str]]) -> dict[str, str]:
+def pipeline_variables(
+    declared: list[dict[str, str]], given: list[dict[str, str]], *, complete: bool = True
+) -> dict[str, str]:
     """Values of the pipeline's own variables for one execution.
 
-    Raises ValidationException for a name that is not declared, or a declared one without value and default.
+    Raises ValidationException for a name that is not declared, or, when they are to be `complete`, a declared one
+    without value and default.
     """
     values = {item["name"]: item.get("defaultValue") for item in declared}
     for item in given:
@@ -51,6 +54,6 @@ def pipeline_variables(declared: list[dict[str, str]], given: list[dict[str, str
             raise AwsError("ValidationException", f"The variable '{item['name']}' is not declared in the pipeline", 400)
         values[item["name"]] = item["value"]
     missing = sorted(name for name, value in values.items() if value is None)
-    if missing:
+    if missing and complete:
         raise AwsError("ValidationException", f"No value is given for the variable(s): {', '.join(missing)}", 400)
     return {name: value for name, value in values.items() if value is not None}

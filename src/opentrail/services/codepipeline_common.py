@@ -89,7 +89,8 @@ def trigger_of(call: Call) -> tuple[str, str]:
 def start_execution(unit: Unit, pipeline: Pipeline, trigger: tuple[str, str], asked: Shape) -> str:
     """Write a new execution into the unit and take its first step; its id.
 
-    `asked` may have `variables`, `sourceRevisions` and `clientRequestToken` of StartPipelineExecution.
+    `asked` may have `variables`, `sourceRevisions` and `clientRequestToken` of StartPipelineExecution. The execution that
+    comes with a new pipeline has nobody to ask for variables without default: an action that needs one fails.
     """
     state = engine_of(unit, pipeline)
     declared = pipeline.declaration
@@ -106,7 +107,9 @@ def start_execution(unit: Unit, pipeline: Pipeline, trigger: tuple[str, str], as
         trigger_detail=trigger[1],
         mode=declared["executionMode"],
         token=asked.get("clientRequestToken") or "",
-        variables=pipeline_variables(declared.get("variables") or [], asked.get("variables") or []),
+        variables=pipeline_variables(
+            declared.get("variables") or [], asked.get("variables") or [], complete=trigger[0] != "CreatePipeline"
+        ),
         overrides=_overrides(declared, asked.get("sourceRevisions") or []),
     )
     _forget_oldest(unit, pipeline, number - EXECUTIONS_KEPT_MAX)
