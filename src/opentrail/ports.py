@@ -6,9 +6,9 @@ An engine (SQLite, PostgreSQL, files, an S3 store) plugs in by satisfying one of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from opentrail.call import ByteStream, Principal, Shape
 
@@ -29,12 +29,14 @@ class Line:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Versioned:
-    """A stored value and the Seq of the commit that wrote it."""
+    """A stored value and the Seq of the commit that wrote it. Not changed but for `row`."""
 
     value: bytes
     version: Seq
+    row: Any = field(default=None, compare=False)
+    """The value as `state.Table` decoded it, kept with it so that a hot row is decoded once."""
 
 
 @dataclass(slots=True)
@@ -264,7 +266,3 @@ class Follower(Protocol):
     async def run(self) -> None:
         """Follow for ever; cancelled at shutdown at any await. MUST resume from its cursor."""
         ...
-
-
-Headers = Mapping[str, str]
-Spawn = Callable[[Awaitable[None]], None]

@@ -7,21 +7,18 @@ unit are committed together by the gate. Nothing here suspends.
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from opentrail.model.load import Models
-from opentrail.ports import Blobs, Clock, History, Key, Ledger, Line, NoHistory, Road, Seq, Versioned, Writes
+from opentrail.ports import Blobs, Clock, History, Key, Ledger, Line, NoHistory, Road, Versioned, Writes
 from opentrail.settings import Settings
 
-DECODED_ROWS_MAX = 20_000
-"""Decoded rows kept in memory; the least recently used go first."""
 SCAN_PAGE = 1_000
 """Rows fetched at once by an unbounded scan."""
 
@@ -31,23 +28,6 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 T = TypeVar("T", bound=Row)
-
-
-class DecodedRows:
-    """Rows as objects, by key and version, so that a hot row is decoded once."""
-
-    def __init__(self) -> None:
-        self._rows: OrderedDict[Key, tuple[Seq, Any]] = OrderedDict()
-
-    def get(self, key: Key, found: Versioned, decoder: msgspec.msgpack.Decoder[T]) -> T:
-        row = self._rows.get(key)
-        if row is not None and row[0] == found.version:
-            return row[1]  # type: ignore[no-any-return]
-        value = decoder.decode(found.value)
-        self._rows[key] = (found.version, value)
-        if len(self._rows) > DECODED_ROWS_MAX:
-            self._rows.popitem(last=False)
-        return value
 
 
 @dataclass(slots=True)
@@ -61,7 +41,6 @@ class House:
     settings: Settings
     models: Models
     seal: Sealer
-    decoded: DecodedRows = field(default_factory=DecodedRows)
     history: History = field(default_factory=NoHistory)
 
 
@@ -117,11 +96,12 @@ class Unit:
 
     def scan(self, prefix: Key, after: Key = b"", limit: int = SCAN_PAGE) -> list[tuple[Key, Versioned]]:
         """One page of rows in key order, own writes included. Rows seen are not guarded against later change."""
-        rows = list(self.house.ledger.scan(prefix, after, limit))
         mine = self.writes
         if not mine.puts and not mine.deletes:
-            return rows
-        last = rows[-1][0] if len(rows) == limit else None
+            return list(self.house.ledger.scan(prefix, after, limit))
+        hidden = sum(1 for key in mine.deletes if key.startswith(prefix) and key > after)
+        rows = list(self.house.ledger.scan(prefix, after, limit + hidden))
+        last = rows[-1][0] if len(rows) == limit + hidden else None
         merged = {key: value for key, value in rows if key not in mine.deletes}
         for key, value in mine.puts.items():
             if key.startswith(prefix) and key > after and (last is None or key <= last):
@@ -150,9 +130,10 @@ class Table(Generic[T]):
         found = unit.get(key)
         if found is None:
             return None
-        if found.version < 0:
-            return self._decoder.decode(found.value)
-        return unit.house.decoded.get(key, found, self._decoder)
+        row: T | None = found.row
+        if row is None:
+            row = found.row = self._decoder.decode(found.value)
+        return row
 
     def put(self, unit: Unit, row: T, *parts: str) -> None:
         unit.put(self.key(*parts), self._encode(row))

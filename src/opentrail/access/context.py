@@ -129,6 +129,8 @@ KEYS: dict[str, Callable[[RequestContext], str | None]] = {
     "aws:referer": lambda context: context.request.headers.get("referer"),
     "aws:requestedregion": lambda context: context.region or None,
     "aws:securetransport": _secure,
+    "aws:sourceaccount": lambda context: context.principal.source_account or None,
+    "aws:sourcearn": lambda context: context.principal.source_arn or None,
     "aws:sourceidentity": _source_identity,
     "aws:sourceip": _source_ip,
     "aws:tokenissuetime": _issued,

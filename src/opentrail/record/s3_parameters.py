@@ -8,7 +8,6 @@ responseElements: some response headers of object writes, else null. Knows nothi
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -19,6 +18,8 @@ from opentrail.model.shapes import Operation
 from opentrail.record.limits import omitted
 from opentrail.record.redact import is_secret_query
 from opentrail.record.xml_json import xml_as_json
+from opentrail.wire.form_codec import split_pairs
+from opentrail.wire.scalars import Malformed
 
 QUERIES_MAX: Final = 1_024
 """Parsed query strings kept in memory."""
@@ -98,12 +99,9 @@ def is_raw(operation: Operation) -> bool:
 def parse_query(query: str) -> dict[str, str | list[str]]:
     """Every pair that may be shown, decoded, in order; a name that comes again makes an array."""
     shown: dict[str, str | list[str]] = {}
-    for pair in query.split("&", PAIRS_MAX)[:PAIRS_MAX]:
-        name, _, value = pair.partition("=")
-        name = unquote_plus(name)
+    for name, value in _pairs(query):
         if not name or name in RESERVED or is_secret_query(name):
             continue
-        value = unquote_plus(value)
         known = shown.get(name)
         if known is None:
             shown[name] = value
@@ -114,11 +112,13 @@ def parse_query(query: str) -> dict[str, str | list[str]]:
     return shown
 
 
-_cached_query = lru_cache(maxsize=QUERIES_MAX)(parse_query)
-
-
-def _query(query: str) -> dict[str, str | list[str]]:
-    return _cached_query(query) if len(query) <= QUERY_CACHED_MAX else parse_query(query)
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """The decoded pairs; of a query that cannot be read, as far as it can."""
+    try:
+        return split_pairs(query)[:PAIRS_MAX]
+    except Malformed:
+        halves = [pair.partition("=") for pair in query.split("&", PAIRS_MAX)[:PAIRS_MAX]]
+        return [(unquote_plus(name), unquote_plus(value)) for name, _, value in halves]
 
 
 def _show_headers(call: Call, shown: dict[str, Any]) -> None:
@@ -186,7 +186,7 @@ def request_parameters(call: Call) -> dict[str, Any] | None:
     if host is not None:
         shown["Host"] = host
     if request.query:
-        shown.update(_query(request.query))
+        shown.update(parse_query(request.query))
     key = given.get("Key")
     if key is not None and "bucketName" in shown:
         shown["key"] = str(key)

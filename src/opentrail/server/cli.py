@@ -11,7 +11,6 @@ import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import uvloop
@@ -55,7 +54,7 @@ def _shown(default: object) -> str:
 @main.command()
 @settings_options
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings as keys.")
-def serve(config: Path | None, **options: Any) -> None:
+def serve(config: Path | None, **options: str | bool | None) -> None:
     """Run the server until it is told to stop (Ctrl-C or SIGTERM).
 
     Each option is also an environment variable and a key of the TOML file; the command line wins, then the

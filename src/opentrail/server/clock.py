@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from base64 import b32encode, b64encode
+from base64 import b64encode
 from time import time
 
 POOL_BYTES = 8 * 1024
@@ -35,7 +35,7 @@ class SystemClock:
 
     def s3_request_id(self) -> str:
         """Sixteen capitals and digits, as S3's."""
-        return b32encode(self._bytes(10)).decode()
+        return self._bytes(8).hex().upper()
 
     def s3_host_id(self) -> str:
         """The opaque second id of S3's answers."""

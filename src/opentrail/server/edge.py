@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from email.utils import formatdate
 from time import monotonic, time
-from typing import cast
+from typing import Any, cast
 
 import httptools
 
@@ -34,7 +34,7 @@ STALL_SECONDS_MAX = 60.0
 """Without a byte of a body that is being waited for, or without the peer taking a byte of an answer."""
 
 Handle = Callable[[HttpRequest], Awaitable[Response]]
-Spawn = Callable[[Awaitable[None]], None]
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 _NO_BODY_STATUS = frozenset({204, 304})
 _REASONS = {

@@ -5,21 +5,19 @@ The questions come from the service's guard, or from the operation's facts when 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Any
 
 from opentrail.access.context import RequestContext
 from opentrail.access.decide import NO_IDENTITY, Decision, Identity, decide
 from opentrail.access.refusal import refusal
 from opentrail.call import Access, Call
+from opentrail.model.facts import resource_arn
 from opentrail.service import Guard, Service
 from opentrail.services.identity import identity_of
 from opentrail.state import House, Unit
 
 WITHOUT_IDENTITY = frozenset({"Anonymous", "AWSService"})
-_FIELD = re.compile(r"\{([^}]*)\}")
 
 
 class Permit:
@@ -77,20 +75,9 @@ def default_questions(call: Call) -> list[Access]:
     """The operation's IAM actions on the resource its facts name."""
     facts = call.operation.facts
     resource = facts.resource
-    if "{" in resource:
-        builtin = {"partition": partition(call.region), "region": call.region, "account": call.account_id}
-        resource = _FIELD.sub(lambda match: _lookup(builtin, call.input, match[1]), resource)
+    if resource != "*":
+        resource = resource_arn(resource, call.input, partition(call.region), call.region, call.account_id)
     return [Access(action, resource, call.account_id) for action in facts.actions]
-
-
-def _lookup(builtin: Mapping[str, str], input: Mapping[str, Any], path: str) -> str:
-    """The value a template names; `*` for what the caller left out, since it then asks about all of them."""
-    if path in builtin:
-        return builtin[path]
-    value: Any = input
-    for step in path.split("."):
-        value = value.get(step) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) and value else "*"
 
 
 @lru_cache(maxsize=64)

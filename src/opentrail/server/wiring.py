@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opentrail.actions.providers import ACTIONS
 from opentrail.followers.delivery import DeliveryFollower
 from opentrail.followers.digests import DigestFollower
 from opentrail.followers.executions import ExecutionsFollower
@@ -25,21 +27,27 @@ from opentrail.server.loops import end, follow, spawn
 from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.service import Service
-from opentrail.services import cloudtrail, codepipeline, events, iam, sts
+from opentrail.services import cloudtrail, codepipeline, events, iam, s3control, sts
 from opentrail.services.identity import ensure_root
 from opentrail.services.s3 import service as s3
+from opentrail.services.sts_sessions import role_session
 from opentrail.settings import Settings
 from opentrail.state import House, Sealer, Unit
 from opentrail.stores.blobs_files import FileBlobs
 from opentrail.stores.history_sqlite import SqliteHistory
 from opentrail.stores.ledger_sqlite import SqliteLedger
+from opentrail.targets.plugs import target_plugs
 
 SERVICES: dict[str, Service] = {
-    module.service.name: module.service for module in (s3, iam, sts, cloudtrail, events, codepipeline)
+    module.service.name: module.service for module in (s3, s3control, iam, sts, cloudtrail, events, codepipeline)
 }
 """The services that are built, by botocore's name."""
 KEY_FILE = "server.key"
 TIMEOUT_CHECK_SECONDS = 5.0
+LOCK_SECONDS_MAX = 3.0
+"""How long to wait for the end of the server before this one."""
+GC_THRESHOLDS = (20_000, 20, 100)
+"""The defaults cost a tenth of the throughput, since calls that wait for the disk look long-lived."""
 DRAIN_SECONDS_MAX = 30.0
 """How long requests under way may take to end at shutdown."""
 
@@ -63,9 +71,10 @@ class Running:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Running]:
     """A server from start to clean end. Raises DataDirectoryInUse, OSError (the port), ssl.SSLError."""
-    with_lock = _lock(settings.data_dir)
+    lock = await _lock(settings.data_dir)
     try:
-        house, gate, new_root_key = await _open(settings)
+        house, gate, new_root_key = await _open(settings, lock)
+        _settle_memory()
         edge = Edge(gate.handle, spawn)
         server = await asyncio.get_running_loop().create_server(
             edge.protocol, settings.host, settings.port, ssl=_tls(settings), backlog=1024
@@ -85,14 +94,14 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             await end(tasks)
             await house.ledger.close()
     finally:
-        os.close(with_lock)
+        os.close(lock)
 
 
-async def _open(settings: Settings) -> tuple[House, Gate, tuple[str, str] | None]:
+async def _open(settings: Settings, lock: int) -> tuple[House, Gate, tuple[str, str] | None]:
     """Stores, house and gate; what a crash left behind is cleared away."""
     directory = settings.data_dir
     clock = SystemClock()
-    ledger = SqliteLedger(directory / "ledger.db")
+    ledger = SqliteLedger(directory / "ledger.db", keep_open=(lock,))
     blobs = FileBlobs(directory / "blobs", clock)
     await blobs.sweep(ledger.is_referenced)
     dropped = ledger.dropped_refs()
@@ -116,8 +125,8 @@ def _followers(house: House) -> list[Follower]:
     house.history = history
     return [
         history,
-        RulesFollower(house),
-        ExecutionsFollower(house),
+        RulesFollower(house, target_plugs(role_session)),
+        ExecutionsFollower(house, role_session, ACTIONS),
         DeliveryFollower(house),
         DigestFollower(house),
     ]
@@ -137,16 +146,28 @@ async def _drain(edge: Edge) -> None:
         await asyncio.sleep(0.01)
 
 
-def _lock(directory: Path) -> int:
-    """One process at a time: a lock that ends with the process, however it ends."""
+async def _lock(directory: Path) -> int:
+    """One server at a time: a lock that ends with its processes, however they end. A server that was killed leaves a
+    writer behind for a moment, which is waited for."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = os.open(directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(file)
-        raise DataDirectoryInUse(str(directory)) from error
-    return file
+    deadline = asyncio.get_running_loop().time() + LOCK_SECONDS_MAX
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError as error:
+            if asyncio.get_running_loop().time() > deadline:
+                os.close(file)
+                raise DataDirectoryInUse(str(directory)) from error
+        await asyncio.sleep(0.02)
+
+
+def _settle_memory() -> None:
+    """What was loaded stays: take it out of the collector's rounds, and let it go round less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _server_key(directory: Path) -> bytes:

@@ -1,48 +1,36 @@
 """The embedded ledger: state and lines in one SQLite file, made durable by group commit.
 
-The loop's thread checks and orders commits against an overlay of what is accepted but not yet durable; one writer thread
-turns everything accepted since its last turn into a single SQLite transaction (one fsync). A batch that fails takes with
-it all that was accepted after it, since that may have read it: their callers get LedgerUnavailable, and the overlay
-forgets them. This module knows keys, bytes and sequence numbers; not what they mean.
+The loop's thread checks and orders commits against an overlay of what is accepted but not yet durable; the writer process
+(`ledger_writer`) turns everything accepted since its last turn into a single SQLite transaction, one fsync. A batch that
+fails takes with it all that was accepted after it, since that may have read it: their callers get LedgerUnavailable, and
+the overlay forgets them. This module knows keys, bytes and sequence numbers; not what they mean.
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
-import sqlite3
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from opentrail.errors import Conflict, LedgerUnavailable
 from opentrail.ports import Key, Line, LineKind, Seq, Versioned, Writes
+from opentrail.stores.ledger_channel import WriterChannel
+from opentrail.stores.ledger_writer import SCHEMA, Batch, PackedLine, Put, connect, durable_head, unpack_lines
+from opentrail.stores.row_cache import RowCache
 
-CACHE_BYTES_MAX = 64 * 1024 * 1024
-"""Bytes of rows kept in memory for reading; the least recently used go first."""
-CACHED_VALUE_BYTES_MAX = 256 * 1024
-"""Larger rows are not cached."""
-ROWS_PER_STATEMENT = (512, 128, 32, 8, 2, 1)
-"""Rows are written by multi-row statements of these sizes, so that a batch costs few calls into SQLite (each of which
-gives up the interpreter lock and has to win it back)."""
 BATCH_COMMITS_MAX = 4_096
 """Commits in one transaction."""
+GATHER_COMMITS = 32
+GATHER_SECONDS = 0.001
+"""Under load a batch of fewer commits waits this long for more, since what a batch costs does not depend on its size."""
 PENDING_COMMITS_MAX = 65_536
 """Commits accepted and not yet durable; beyond it the ledger refuses (503) rather than grow."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS kv (key BLOB PRIMARY KEY, version INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS batches (last INTEGER PRIMARY KEY, lines BLOB NOT NULL);
-"""
 _KINDS: tuple[LineKind, ...] = ("record", "event")
-_PackedLine = tuple[int, int, bytes]
-_Values = tuple[object, ...]
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[_PackedLine]).decode
+
+log = logging.getLogger("opentrail.ledger")
 
 
 @dataclass(slots=True)
@@ -51,35 +39,28 @@ class _Commit:
 
     last: Seq
     rows: dict[Key, Versioned | None]
-    lines: list[_PackedLine]
+    lines: list[PackedLine]
     done: asyncio.Future[Seq]
-
-
-@dataclass(slots=True)
-class _Batch:
-    commits: list[_Commit] = field(default_factory=list)
 
 
 class SqliteLedger:
     """`ports.Ledger` on one SQLite file in WAL mode with synchronous=FULL. Make it on the event loop's thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep_open: Sequence[int] = ()) -> None:
+        """`keep_open`: file descriptors the writer holds as long as it lives (the data directory's lock)."""
         self._loop = asyncio.get_running_loop()
-        self._writer = _connect(path)
-        self._writer.executescript(_SCHEMA)
-        self._reader = _connect(path)
-        row = self._writer.execute("SELECT version FROM kv WHERE key = ?", (_HEAD_KEY,)).fetchone()
-        self._head: Seq = row[0] if row else 0
+        self._reader = connect(path)
+        self._reader.executescript(SCHEMA)
+        self._head: Seq = durable_head(self._reader)
         self._next = self._head + 1
         self._overlay: dict[Key, Versioned | None] = {}
         self._pending: list[_Commit] = []
+        self._under_way: list[_Commit] = []
         self._pending_count = 0
         self._writing = False
-        self._cache = _RowCache()
+        self._cache = RowCache()
         self._waiters: list[tuple[Seq, asyncio.Future[Seq]]] = []
-        self._jobs: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write_batches, name="ledger", daemon=True)
-        self._thread.start()
+        self._channel = WriterChannel(path, keep_open, self._settled, self._writer_lost)
 
     def get(self, key: Key) -> Versioned | None:
         overlay = self._overlay
@@ -140,10 +121,8 @@ class SqliteLedger:
         return await self._accept(writes, lines)
 
     def _accept(self, writes: Writes, lines: Sequence[Line]) -> asyncio.Future[Seq]:
-        for key, version in writes.reads.items():
-            found = self.get(key)
-            if (0 if found is None else found.version) != version:
-                raise Conflict(key)
+        if writes.puts or writes.deletes:
+            self._check(writes.reads)
         if self._pending_count >= PENDING_COMMITS_MAX:
             raise LedgerUnavailable("too many commits are waiting for the disk")
         first = self._next
@@ -163,14 +142,32 @@ class SqliteLedger:
         self._pending.append(commit)
         self._pending_count += 1
         if not self._writing:
-            self._hand_over()
+            self._writing = True
+            self._loop.call_soon(self._hand_over)  # with all that this turn of the loop still brings
         return commit.done
 
+    def _check(self, reads: Mapping[Key, Seq]) -> None:
+        """Raise Conflict if something read has another version by now. A commit that changes nothing is not asked: what
+        it tells was true when it was read."""
+        for key, version in reads.items():
+            found = self.get(key)
+            if (0 if found is None else found.version) != version:
+                raise Conflict(key)
+
     def _hand_over(self) -> None:
-        batch = _Batch(self._pending[:BATCH_COMMITS_MAX])
+        """Everything accepted so far becomes one batch."""
+        commits = self._pending[:BATCH_COMMITS_MAX]
         self._pending = self._pending[BATCH_COMMITS_MAX:]
-        self._writing = True
-        self._jobs.put(batch)
+        self._under_way = commits
+        rows: dict[Key, Versioned | None] = {}
+        lines: list[PackedLine] = []
+        for commit in commits:
+            if commit.rows:
+                rows.update(commit.rows)
+            lines += commit.lines
+        puts: list[Put] = [(key, found.version, found.value) for key, found in rows.items() if found is not None]
+        deletes = [key for key, found in rows.items() if found is None]
+        self._channel.send(Batch(commits[-1].last, puts, deletes, lines))
 
     def read(self, after: Seq, limit: int) -> Sequence[tuple[Seq, Line]]:
         found: list[tuple[Seq, Line]] = []
@@ -178,7 +175,7 @@ class SqliteLedger:
         cursor = self._reader.execute(query, (after,))
         try:
             for (data,) in cursor:
-                for seq, kind, line in _unpack(data):
+                for seq, kind, line in unpack_lines(data):
                     if after < seq <= self._head:
                         found.append((seq, Line(_KINDS[kind], line)))
                 if len(found) >= limit:
@@ -200,10 +197,8 @@ class SqliteLedger:
     async def close(self) -> None:
         while self._pending_count:
             await asyncio.sleep(0.001)
-        self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await self._channel.close()
         self._reader.close()
-        self._writer.close()
 
     def dropped_refs(self) -> list[str]:
         """Blobs let go by a durable commit whose bytes may still be there (a crash came between)."""
@@ -217,35 +212,42 @@ class SqliteLedger:
         """Their bytes are gone: nothing needs to remember them."""
         await self.commit(Writes(deletes={_drop_key(ref) for ref in refs}), ())
 
-    def _write_batches(self) -> None:
-        """The writer thread: one transaction for each batch, until it is given None."""
-        while (batch := self._jobs.get()) is not None:
-            failure: Exception | None = None
-            try:
-                _write(self._writer, batch)
-            except (sqlite3.Error, MemoryError) as error:
-                failure = error
-            self._loop.call_soon_threadsafe(self._settle, batch, failure)
-
-    def _settle(self, batch: _Batch, failure: Exception | None) -> None:
-        self._writing = False
-        if failure is not None:
-            self._fail(batch, failure)
+    def _settled(self, last: Seq, failure: str) -> None:
+        """The batch under way is durable, or never will be."""
+        commits, self._under_way = self._under_way, []
+        if failure:
+            self._fail(commits, failure)
             return
         overlay, cache = self._overlay, self._cache
-        for commit in batch.commits:
+        for commit in commits:
             for key, found in commit.rows.items():
                 if overlay.get(key, _MISSING) is found:
                     del overlay[key]
                     cache.add(key, found)
-        self._head = batch.commits[-1].last
-        self._pending_count -= len(batch.commits)
-        if self._pending:
-            self._hand_over()
-        for commit in batch.commits:
+        self._head = last
+        self._pending_count -= len(commits)
+        for commit in commits:
             if not commit.done.done():
                 commit.done.set_result(commit.last)
         self._wake()
+        self._go_on()
+
+    def _writer_lost(self) -> None:
+        """The writer process died. What it made durable counts; the rest did not happen; another one takes over."""
+        head = durable_head(self._reader)
+        log.error("the ledger's writer process ended unexpectedly; starting another")
+        if self._under_way:
+            last = self._under_way[-1].last
+            self._settled(last, "" if head >= last else "the ledger's writer process ended")
+
+    def _go_on(self) -> None:
+        """The next batch, or rest. A batch that took in several commits tells of more to come: let them gather."""
+        if not self._pending:
+            self._writing = False
+        elif len(self._pending) < GATHER_COMMITS:
+            self._loop.call_later(GATHER_SECONDS, self._hand_over)
+        else:
+            self._hand_over()
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -255,48 +257,21 @@ class SqliteLedger:
             elif not waiter.done():
                 waiter.set_result(self._head)
 
-    def _fail(self, batch: _Batch, failure: Exception) -> None:
+    def _fail(self, commits: list[_Commit], failure: str) -> None:
         """Nothing accepted since the last durable batch happened."""
-        lost = batch.commits + self._pending
+        log.error("a batch of %d commits could not be made durable: %s", len(commits), failure)
+        lost = commits + self._pending
         self._pending = []
         self._pending_count = 0
+        self._writing = False
         self._overlay.clear()
-        self._cache = _RowCache()
+        self._cache = RowCache()
         for commit in lost:
             if not commit.done.done():
-                commit.done.set_exception(LedgerUnavailable(str(failure)))
+                commit.done.set_exception(LedgerUnavailable(failure))
 
 
 _MISSING = object()
-_HEAD_KEY: Key = b"\0head"
-"""Its version is the newest durable Seq, rewritten by every batch."""
-
-
-class _RowCache:
-    """Rows read or written lately, absent ones included, bounded by bytes."""
-
-    def __init__(self) -> None:
-        self.rows: OrderedDict[Key, Versioned | None] = OrderedDict()
-        self._bytes = 0
-
-    def hit(self, key: Key) -> Versioned | None:
-        self.rows.move_to_end(key)
-        return self.rows[key]
-
-    def add(self, key: Key, found: Versioned | None) -> None:
-        if key in self.rows:
-            self._bytes -= _weight(key, self.rows.pop(key))
-        if found is not None and len(found.value) > CACHED_VALUE_BYTES_MAX:
-            return
-        self.rows[key] = found
-        self._bytes += _weight(key, found)
-        while self._bytes > CACHE_BYTES_MAX:
-            gone, row = self.rows.popitem(last=False)
-            self._bytes -= _weight(gone, row)
-
-
-def _weight(key: Key, found: Versioned | None) -> int:
-    return len(key) + 300 + (0 if found is None else len(found.value))
 
 
 def blob_key(ref: str) -> Key:
@@ -312,52 +287,3 @@ def _prefix_end(prefix: Key) -> Key:
     """The smallest key greater than every key beginning with the prefix."""
     trimmed = prefix.rstrip(b"\xff")
     return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else b"\xff" * 64
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-    connection.executescript(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32768; PRAGMA mmap_size=268435456;"
-        "PRAGMA busy_timeout=10000; PRAGMA wal_autocheckpoint=4000;"
-    )
-    return connection
-
-
-def _write(connection: sqlite3.Connection, batch: _Batch) -> None:
-    rows: dict[Key, Versioned | None] = {}
-    lines: list[_PackedLine] = []
-    for commit in batch.commits:
-        rows.update(commit.rows)
-        lines += commit.lines
-    puts: list[_Values] = [(key, found.version, found.value) for key, found in rows.items() if found is not None]
-    puts.append((_HEAD_KEY, batch.commits[-1].last, b""))
-    deletes: list[_Values] = [(key,) for key, found in rows.items() if found is None]
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for group in _groups(puts):
-            connection.execute(_statement("REPLACE INTO kv VALUES", "(?,?,?)", len(group)), _flat(group))
-        for keys in _groups(deletes):
-            connection.execute(_statement("DELETE FROM kv WHERE key IN (VALUES", "(?)", len(keys)) + ")", _flat(keys))
-        if lines:
-            connection.execute("INSERT INTO batches VALUES (?, ?)", (batch.commits[-1].last, _pack(lines)))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _statement(head: str, row: str, count: int) -> str:
-    return head + ",".join([row] * count)
-
-
-def _flat(rows: Sequence[_Values]) -> list[object]:
-    return [value for row in rows for value in row]
-
-
-def _groups(rows: list[_Values]) -> Iterator[list[_Values]]:
-    start = 0
-    for size in ROWS_PER_STATEMENT:
-        while len(rows) - start >= size:
-            yield rows[start : start + size]
-            start += size

@@ -1,0 +1,63 @@
+"""Rows of the ledger kept in memory for reading, bounded by bytes."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from opentrail.ports import Key, Versioned
+
+CACHE_BYTES_MAX = 64 * 1024 * 1024
+"""Bytes of rows kept in memory."""
+CACHED_VALUE_BYTES_MAX = 256 * 1024
+"""Larger rows are not kept."""
+ROW_OVERHEAD_BYTES = 400
+"""What a kept row costs besides its key and value."""
+
+
+class RowCache:
+    """Rows read or written lately, absent ones included. Goes round like a clock: a row that was hit since the hand last
+    passed it gets another round, so that a hit costs no more than a set insertion."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, Versioned | None] = {}
+        self._hits: set[Key] = set()
+        self._round: deque[Key] = deque()
+        self._bytes = 0
+
+    def hit(self, key: Key) -> Versioned | None:
+        """The row of a key that is in `rows`."""
+        self._hits.add(key)
+        return self.rows[key]
+
+    def add(self, key: Key, found: Versioned | None) -> None:
+        """Keep a row, or that there is none."""
+        if found is not None and len(found.value) > CACHED_VALUE_BYTES_MAX:
+            self.forget(key)
+            return
+        if key in self.rows:
+            self._bytes -= _weight(key, self.rows[key])
+        else:
+            self._round.append(key)
+        self.rows[key] = found
+        self._bytes += _weight(key, found)
+        while self._bytes > CACHE_BYTES_MAX:
+            self._turn()
+
+    def _turn(self) -> None:
+        key = self._round.popleft()
+        if key in self._hits:
+            self._hits.discard(key)
+            self._round.append(key)
+        else:
+            self._bytes -= _weight(key, self.rows.pop(key))
+
+    def forget(self, key: Key) -> None:
+        """Drop what is known of a key."""
+        if key in self.rows:
+            self._round.remove(key)
+            self._hits.discard(key)
+            self._bytes -= _weight(key, self.rows.pop(key))
+
+
+def _weight(key: Key, found: Versioned | None) -> int:
+    return len(key) + ROW_OVERHEAD_BYTES + (0 if found is None else len(found.value))
