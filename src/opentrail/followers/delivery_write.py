@@ -11,35 +11,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from opentrail.call import Principal, Shape
+from opentrail.call import Shape
 from opentrail.errors import AwsError
 from opentrail.followers.lines import chosen_lines
 from opentrail.record.log_file import CONTENT_ENCODING, CONTENT_TYPE, compress, render_log_file, sha256_hex
 from opentrail.rows.cloudtrail import (
     DELIVERED,
-    DELIVERY_PRINCIPAL,
+    DELIVERY_ACL,
     DELIVERY_STATUS,
     PLANNED,
     DeliveredFile,
     DeliveryStatus,
     PlannedFile,
     TrailConfig,
+    as_cloudtrail,
     padded,
 )
 from opentrail.state import House, Unit
-
-CANNED_ACL = "bucket-owner-full-control"
-
-
-def as_cloudtrail(config: TrailConfig) -> Principal:
-    """CloudTrail acting for a trail."""
-    return Principal(
-        type="AWSService",
-        account_id=config.account_id,
-        invoked_by=DELIVERY_PRINCIPAL,
-        source_arn=config.arn,
-        source_account=config.account_id,
-    )
 
 
 def put_object_input(bucket: str, key: str, metadata: dict[str, str] | None = None) -> Shape:
@@ -48,7 +36,7 @@ def put_object_input(bucket: str, key: str, metadata: dict[str, str] | None = No
     shape: Shape = {
         "Bucket": bucket,
         "Key": key,
-        "ACL": CANNED_ACL,
+        "ACL": DELIVERY_ACL,
         "ContentType": CONTENT_TYPE,
         "ContentEncoding": CONTENT_ENCODING,
     }

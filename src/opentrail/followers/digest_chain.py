@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from opentrail.followers.delivery_write import as_cloudtrail, put_object_input
+from opentrail.followers.delivery_write import put_object_input
 from opentrail.followers.digest_keys import SigningKeys
 from opentrail.record import digest
 from opentrail.record.log_file import compress, sha256_hex
@@ -26,6 +26,7 @@ from opentrail.rows.cloudtrail import (
     DigestPlan,
     DigestStatus,
     TrailConfig,
+    as_cloudtrail,
 )
 from opentrail.state import House, Unit
 

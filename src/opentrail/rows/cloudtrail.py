@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from opentrail.call import Principal
 from opentrail.ports import Key, Seq
 from opentrail.record.event_selectors import DEFAULT_SELECTORS
 from opentrail.state import Row, Table
 
 DELIVERY_PRINCIPAL = "cloudtrail.amazonaws.com"
 """The service principal that delivers log files and digests."""
+DELIVERY_ACL = "bucket-owner-full-control"
+"""The canned ACL on everything that CloudTrail writes; bucket policies insist on it."""
 REVISION_DIGITS = 10
 """Revisions and counters are zero-padded to this many digits in keys, so that they sort."""
 
@@ -188,6 +191,17 @@ CHAINS = Table("trail_chain", DigestChain)
 SIGNING_KEYS = Table("trail_signing_key", SigningKey)
 CHANGES = Table("trail_change", Change)
 CHANGE_KEY: Key = CHANGES.key("")
+
+
+def as_cloudtrail(config: TrailConfig) -> Principal:
+    """CloudTrail acting for a trail, as which its bucket is tried and written."""
+    return Principal(
+        type="AWSService",
+        account_id=config.account_id,
+        invoked_by=DELIVERY_PRINCIPAL,
+        source_arn=config.arn,
+        source_account=config.account_id,
+    )
 
 
 def padded(number: int) -> str:

@@ -10,26 +10,13 @@ from __future__ import annotations
 from opentrail.call import Call, Principal
 from opentrail.errors import AwsError
 from opentrail.ports import Road
-from opentrail.rows.cloudtrail import DELIVERY_PRINCIPAL, TrailConfig
+from opentrail.rows.cloudtrail import DELIVERY_ACL, TrailConfig, as_cloudtrail
 from opentrail.state import Unit
 
-BUCKET_OWNER_FULL_CONTROL = "bucket-owner-full-control"
-"""The canned ACL on everything that CloudTrail writes; bucket policies insist on it."""
 VALIDATION_MESSAGE = "CloudTrail validation message."
 """What a topic is sent when a trail begins to use it. Source: cloudtrail.md §10.1."""
 
 _ABSENT = frozenset({"NoSuchBucket", "404", "NotFound"})
-
-
-def as_cloudtrail(account_id: str, arn: str) -> Principal:
-    """CloudTrail acting for a trail."""
-    return Principal(
-        type="AWSService",
-        account_id=account_id,
-        invoked_by=DELIVERY_PRINCIPAL,
-        source_arn=arn,
-        source_account=account_id,
-    )
 
 
 async def check_bucket_access(call: Call, unit: Unit, config: TrailConfig) -> None:
@@ -38,7 +25,7 @@ async def check_bucket_access(call: Call, unit: Unit, config: TrailConfig) -> No
     done = f"checked {config.bucket}/{config.prefix} {config.validation}"
     if done in call.stash:
         return
-    principal = as_cloudtrail(config.account_id, config.arn)
+    principal = as_cloudtrail(config)
     road = unit.house.road
     try:
         await road.call(principal, "s3", "GetBucketAcl", {"Bucket": config.bucket}, region=config.home_region)
@@ -57,7 +44,7 @@ def marker_keys(config: TrailConfig) -> list[str]:
 
 
 async def _put_marker(road: Road, principal: Principal, config: TrailConfig, key: str) -> None:
-    target = {"Bucket": config.bucket, "Key": key, "ACL": BUCKET_OWNER_FULL_CONTROL}
+    target = {"Bucket": config.bucket, "Key": key, "ACL": DELIVERY_ACL}
     await road.call(principal, "s3", "PutObject", target, region=config.home_region, body=b"")
 
 
@@ -77,7 +64,7 @@ async def check_topic_access(call: Call, unit: Unit, config: TrailConfig) -> Non
     done = f"checked {config.topic_arn}"
     if not config.topic_arn or done in call.stash:
         return
-    principal = as_cloudtrail(config.account_id, config.arn)
+    principal = as_cloudtrail(config)
     message = {"TopicArn": config.topic_arn, "Message": VALIDATION_MESSAGE}
     region = config.topic_arn.split(":")[3]
     try:
