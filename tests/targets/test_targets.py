@@ -14,7 +14,8 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/r"
 PIPELINE = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:p"
 
 
-def role_session(unit, role_arn, session_name, service, now):
+def role_session(unit, role_arn, session_name, service, now, context):
+    assert context["aws:sourcearn"] == (f"arn:aws:events:{REGION}:{ACCOUNT}:rule/rule",)
     account = role_arn.split(":")[4]
     return Principal(
         "AssumedRole", account, f"arn:aws:sts::{account}:assumed-role/r/{session_name}", invoked_by=service

@@ -10,26 +10,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from opentrail.errors import Conflict
-from opentrail.followers.rules_book import BusRules, KeptRule, RuleBook
+from opentrail.followers.rules_book import BusRules, RuleBook
 from opentrail.followers.rules_envelope import (
     EVENT_BYTES_MAX,
     Event,
+    delivery_of,
     event_of_line,
     event_of_record,
-    payload_of,
     summarise,
 )
-from opentrail.followers.rules_outbox import Outbox, count_failure
-from opentrail.match.transform import Context
+from opentrail.followers.rules_outbox import NO_JSON, Outbox, count_failure
+from opentrail.followers.rules_schedules import Schedules
 from opentrail.ports import Line, Seq
 from opentrail.record.event_selectors import read_record
-from opentrail.rows.event_delivery import CURSORS, OUTBOX, SEQ_DIGITS, Delivery, RulesCursor, TargetPlug, Undeliverable
+from opentrail.rows.event_delivery import CURSORS, OUTBOX, SEQ_DIGITS, RulesCursor, TargetPlug
 from opentrail.rows.events import DEFAULT_BUS, ENABLED_WITH_READS
 from opentrail.rows.timelines import Timelines
 from opentrail.state import House, Unit
@@ -53,6 +52,7 @@ class RulesFollower:
         self._book = RuleBook(house.ledger)
         self._trails = Timelines(house.ledger)
         self._outbox = Outbox(house, plugs)
+        self._schedules = Schedules(house, self._book, self._outbox)
         self._cursor: Seq = -1
         self._written: Seq = -1
 
@@ -61,18 +61,21 @@ class RulesFollower:
         self._resume()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._outbox.run())
+            group.create_task(self._schedules.run())
             group.create_task(self._follow())
 
     async def flush(self) -> None:
-        """Match every line that is durable now, and try every delivery that is due once."""
+        """Match every line that is durable now, fire what is due, and try every delivery that is due once."""
         if self._cursor < 0:
             self._resume()
         await self.catch_up()
+        await self._schedules.fire()
         await self._outbox.flush()
 
     def _resume(self) -> None:
         found = CURSORS.get(Unit(self._house, 0.0), _CURSOR)
         self._cursor = self._written = found.seq if found is not None else 0
+        self._book.refresh()
         self._outbox.resume()
 
     async def _follow(self) -> None:
@@ -119,7 +122,8 @@ class RulesFollower:
 
     def _match(self, lines: Sequence[tuple[Seq, Line]], unit: Unit) -> None:
         """Write the deliveries of a batch into the unit."""
-        self._book.refresh()
+        if self._book.refresh():
+            self._schedules.changed.set()
         self._trails.refresh()
         if not self._book:
             return
@@ -159,31 +163,13 @@ class RulesFollower:
             if kept.since >= seq or (event.quiet_read and kept.rule.state != ENABLED_WITH_READS):
                 continue
             for target in bus.targets(name, seq):
-                delivery = _delivery(event, kept, target.id, target.target.definition, unit.now)
-                if delivery.payload or delivery.target.get("InputTransformer") is None:
+                delivery = delivery_of(event, kept.rule, target.id, target.target.definition, unit.now)
+                if delivery is not None:
                     OUTBOX.put(unit, delivery, f"{seq:0{SEQ_DIGITS}d}", f"{number:04d}")
                     number += 1
                 else:
-                    count_failure(unit, delivery, _NO_JSON)
+                    where = (kept.rule.account_id, kept.rule.region, kept.rule.bus, name)
+                    count_failure(unit, where, target.id, target.target.arn, NO_JSON)
 
 
-_NO_JSON: Final = Undeliverable("INVALID_JSON", "The filled-in InputTemplate is no JSON.")
 _OUTBOX_PREFIX: Final = OUTBOX.key("")
-
-
-def _delivery(event: Event, kept: KeptRule, target_id: str, target: dict[str, object], now: float) -> Delivery:
-    rule = kept.rule
-    moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Delivery(
-        account_id=rule.account_id,
-        region=rule.region,
-        bus=rule.bus,
-        rule=rule.name,
-        target_id=target_id,
-        target=target,
-        role_arn=str(target.get("RoleArn") or rule.role_arn),
-        payload=payload_of(target, event.data, Context(rule.arn, rule.name, moment)) or b"",
-        matched=now,
-        event_id=event.id,
-        forwarded=event.forwarded,
-    )

@@ -6,15 +6,19 @@ does not find rules that were not there. Reads the ledger; knows nothing of line
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from opentrail.errors import AwsError
 from opentrail.match.index import RuleIndex
 from opentrail.match.pattern import Pattern, compile_pattern
 from opentrail.ports import Key, Ledger, Seq, Versioned
 from opentrail.rows.events import CHANGE_KEY, DISABLED, RULES, TARGETS, Rule, RuleTarget
 from opentrail.state import SCAN_PAGE, Row, Table
+
+log = logging.getLogger("opentrail.rules")
 
 BusKey: TypeAlias = tuple[str, str, str]
 """Account, region and name of a bus."""
@@ -94,8 +98,7 @@ class RuleBook:
                 yield key, old
                 continue
             rule = RULES.decode(found.value)
-            pattern = compile_pattern(rule.pattern) if rule.pattern else None
-            yield key, KeptRule(found, rule, pattern, found.version if old is None else old.since)
+            yield key, KeptRule(found, rule, _pattern(rule), found.version if old is None else old.since)
 
     def _read_targets(self) -> Iterator[tuple[Key, KeptTarget]]:
         for key, found in _rows(self._ledger, TARGETS):
@@ -124,6 +127,15 @@ class RuleBook:
         own = {name: targets[(*key, name)] for name in rules}
         old = self._buses.get(key)
         return old if old is not None and old.rules == rules and old._targets == own else BusRules(rules, own)
+
+
+def _pattern(rule: Rule) -> Pattern | None:
+    """The compiled pattern. One that was valid when it was put and is no longer matches nothing."""
+    try:
+        return compile_pattern(rule.pattern) if rule.pattern else None
+    except AwsError as error:
+        log.error("the pattern of %s is passed over: %s", rule.arn, error.message)
+        return None
 
 
 def _rows(ledger: Ledger, table: Table[Row] | Table[Rule] | Table[RuleTarget]) -> Iterator[tuple[Key, Versioned]]:

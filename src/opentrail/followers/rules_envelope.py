@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from opentrail.match.transform import Context, Transformer, render, select
 from opentrail.rows.bus_event import read_bus_event, read_event_head
-from opentrail.rows.events import DEFAULT_BUS
+from opentrail.rows.event_delivery import Delivery
+from opentrail.rows.events import DEFAULT_BUS, Rule
 
 EVENT_BYTES_MAX: Final = 262_144
 """Larger events are not delivered."""
@@ -110,6 +112,47 @@ def event_of_line(data: bytes) -> tuple[Event, str, str]:
         forwarded=line.forwarded,
     )
     return event, head.source, head.detail_type
+
+
+def delivery_of(event: Event, rule: Rule, target_id: str, target: dict[str, Any], now: float) -> Delivery | None:
+    """The delivery of an event to a target of a rule; None where AWS drops it (see `payload_of`)."""
+    payload = payload_of(target, event.data, Context(rule.arn, rule.name, iso8601(now)))
+    if payload is None:
+        return None
+    return Delivery(
+        account_id=rule.account_id,
+        region=rule.region,
+        bus=rule.bus,
+        rule=rule.name,
+        target_id=target_id,
+        target=target,
+        role_arn=target.get("RoleArn") or rule.role_arn,
+        payload=payload,
+        matched=now,
+        event_id=event.id,
+        forwarded=event.forwarded,
+    )
+
+
+def scheduled_event(rule: Rule, due: float) -> Event:
+    """What a rule with a schedule sends when it is due."""
+    event_id = str(uuid.uuid5(_NAMESPACE, f"{rule.arn} {due:.0f}"))
+    envelope = {
+        "version": "0",
+        "id": event_id,
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": rule.account_id,
+        "time": iso8601(due),
+        "region": rule.region,
+        "resources": [rule.arn],
+        "detail": {},
+    }
+    return Event(rule.account_id, rule.region, rule.bus, event_id, msgspec.json.encode(envelope))
+
+
+def iso8601(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def payload_of(target: dict[str, Any], event: bytes, context: Context) -> bytes | None:

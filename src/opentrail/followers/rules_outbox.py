@@ -143,7 +143,8 @@ class Outbox:
         delivery = sending.delivery
         unit = Unit(self._house, self._house.clock.now())
         unit.writes.include(sending.done())
-        count_failure(unit, delivery, failure)
+        where = (delivery.account_id, delivery.region, delivery.bus, delivery.rule)
+        count_failure(unit, where, delivery.target_id, delivery.target_arn, failure)
         await self._commit(unit, sending.key, unit.now + PAUSE_MIN_SECONDS)
 
     async def _commit(self, unit: Unit, key: Key, again: float) -> None:
@@ -155,19 +156,23 @@ class Outbox:
             self.add(key, again)
 
 
-def count_failure(unit: Unit, delivery: Delivery, failure: Undeliverable) -> None:
-    """One more FailedInvocations of the rule."""
-    where = (delivery.account_id, delivery.region, delivery.bus, delivery.rule)
+def count_failure(
+    unit: Unit, where: tuple[str, str, str, str], target_id: str, target_arn: str, failure: Undeliverable
+) -> None:
+    """One more FailedInvocations of a rule (account, region, bus, name)."""
     known = FAILED.get(unit, *where)
     row = FailedInvocations(
         count=1 if known is None else known.count + 1,
-        target_id=delivery.target_id,
-        target_arn=delivery.target_arn,
+        target_id=target_id,
+        target_arn=target_arn,
         code=failure.code,
         reason=failure.reason[:REASON_MAX],
         at=unit.now,
     )
     FAILED.put(unit, row, *where)
+
+
+NO_JSON: Final = Undeliverable("INVALID_JSON", "The filled-in InputTemplate is no JSON.")
 
 
 def failure_of(error: Exception) -> Undeliverable:

@@ -65,6 +65,12 @@ class FailedInvocations(Row, frozen=True):
     at: float
 
 
+class Fired(Row, frozen=True):
+    """When a rule with a schedule was last due and sent. Keyed as rules are."""
+
+    due: float
+
+
 class RulesCursor(Row, frozen=True):
     """The Seq up to which lines have been matched."""
 
@@ -73,6 +79,7 @@ class RulesCursor(Row, frozen=True):
 
 OUTBOX: Table[Delivery] = Table("events.outbox", Delivery)
 FAILED: Table[FailedInvocations] = Table("events.failed", FailedInvocations)
+FIRED: Table[Fired] = Table("events.fired", Fired)
 CURSORS: Table[RulesCursor] = Table("events.cursor", RulesCursor)
 CURSOR_KEY = CURSORS.key("rules")
 

@@ -97,8 +97,8 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _time(given: datetime | None, now: float) -> str:
-    moment = given if given is not None else datetime.fromtimestamp(now, UTC)
+def _time(given: datetime | float | None, now: float) -> str:
+    moment = given if isinstance(given, datetime) else datetime.fromtimestamp(now if given is None else given, UTC)
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -11,7 +11,7 @@ from opentrail.errors import AwsError
 from opentrail.match.flatten import parse_event
 from opentrail.match.pattern import compile_pattern
 from opentrail.match.schedule import parse_schedule
-from opentrail.rows.event_delivery import FAILED
+from opentrail.rows.event_delivery import FAILED, FIRED
 from opentrail.rows.events import DEFAULT_BUS, DISABLED, ENABLED, RULES, TARGETS, Rule, note_change, put_rule
 from opentrail.service import Service
 from opentrail.services.events_common import (
@@ -102,6 +102,7 @@ async def delete_rule(call: Call, unit: Unit) -> Shape:
         raise invalid("Rule can't be deleted since it has targets.")
     RULES.delete(unit, *where)
     FAILED.delete(unit, *where)
+    FIRED.delete(unit, *where)
     note_change(unit, rule)
     return {}
 

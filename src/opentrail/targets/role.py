@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final, Protocol
 
 from opentrail.call import Principal
 from opentrail.rows.event_delivery import Delivery, Undeliverable
@@ -13,8 +13,20 @@ from opentrail.state import House, Unit
 SERVICE_PRINCIPAL: Final = "events.amazonaws.com"
 SESSION_NAME_MAX: Final = 64
 
-RoleSession: TypeAlias = Callable[[Unit, str, str, str, float], Principal]
-"""(unit, role ARN, session name, service principal, now) → a session; raises AwsError if the role's trust says no."""
+
+class RoleSession(Protocol):
+    """How STS gives a service a session of a role; raises AwsError if there is no such role or it does not trust the
+    service. `context` are condition keys for the role's trust policy."""
+
+    def __call__(
+        self,
+        unit: Unit,
+        role_arn: str,
+        session_name: str,
+        service: str,
+        now: float,
+        context: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> Principal: ...
 
 
 def caller(delivery: Delivery, role_session: RoleSession, house: House) -> Principal:
@@ -23,7 +35,8 @@ def caller(delivery: Delivery, role_session: RoleSession, house: House) -> Princ
         raise Undeliverable("NO_PERMISSIONS", f"RoleArn is required for target {delivery.target_arn}.")
     now = house.clock.now()
     name = f"AWSEvents_{delivery.rule}"[:SESSION_NAME_MAX]
-    session = role_session(Unit(house, now), delivery.role_arn, name, SERVICE_PRINCIPAL, now)
+    behalf = {"aws:sourcearn": (delivery.rule_arn,), "aws:sourceaccount": (delivery.account_id,)}
+    session = role_session(Unit(house, now), delivery.role_arn, name, SERVICE_PRINCIPAL, now, behalf)
     if session.account_id != delivery.account_id:
         raise Undeliverable("NO_PERMISSIONS", f"Role {delivery.role_arn} belongs to another account than the rule.")
     return replace(
