@@ -22,7 +22,7 @@ from opentrail.services import (
     iam_roles,
     iam_users,
 )
-from opentrail.services.iam_common import account_of, check_input, own_policy
+from opentrail.services.iam_common import account_of, own_policy
 from opentrail.services.iam_protected import SERVICE_PATH
 from opentrail.services.iam_roles import linked_name
 from opentrail.state import Table, Unit
@@ -58,7 +58,6 @@ _CREATED = {"CreateUser", "CreateGroup", "CreateRole", "CreateInstanceProfile"}
 @service.guard()
 def guard(call: Call, unit: Unit) -> Sequence[Access]:
     """The operation's own action on the entity it names; passing a role is a question of its own."""
-    check_input(call)
     account = account_of(call)
     arn, tags = _resource(call, unit, account)
     context = _context(call, tags)

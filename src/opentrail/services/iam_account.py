@@ -34,7 +34,6 @@ from opentrail.services.iam_common import (
     ROLE,
     USER,
     account_of,
-    checked,
     encoded,
     list_items,
     taken,
@@ -46,6 +45,7 @@ from opentrail.services.iam_roles import role_shape
 from opentrail.services.iam_users import KEYS_PER_USER_MAX, USERS_PER_ACCOUNT_MAX, keys_of, user_shape
 from opentrail.state import Unit
 
+_ALIAS = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
 _TWELVE_DIGITS = re.compile(r"\d{12}", re.ASCII)
 
 service = Service("iam")
@@ -59,12 +59,12 @@ def _account(call: Call, unit: Unit) -> Account:
 
 
 @service.operation("CreateAccountAlias")
-@checked
 async def create_account_alias(call: Call, unit: Unit) -> Shape:
     """Give the account its one alias, unique among all accounts."""
     account, alias = _account(call, unit), call.input["AccountAlias"]
-    if _TWELVE_DIGITS.fullmatch(alias):
-        raise AwsError("ValidationError", "An account alias cannot be a number of twelve digits.", 400)
+    if not _ALIAS.fullmatch(alias) or _TWELVE_DIGITS.fullmatch(alias):
+        message = "The account alias must be 3 to 63 lower-case letters, digits and single inner hyphens."
+        raise AwsError("ValidationError", message, 400)
     holder = ALIASES.get(unit, alias)
     if holder is not None:
         raise taken(f"The account alias {alias} already exists.")
@@ -76,7 +76,6 @@ async def create_account_alias(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListAccountAliases")
-@checked
 async def list_account_aliases(call: Call, unit: Unit) -> Shape:
     """The account's alias, if it has one."""
     account = ACCOUNTS.get(unit, account_of(call))
@@ -84,7 +83,6 @@ async def list_account_aliases(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("DeleteAccountAlias")
-@checked
 async def delete_account_alias(call: Call, unit: Unit) -> Shape:
     """Take the account's alias away."""
     account, alias = _account(call, unit), call.input["AccountAlias"]
@@ -96,7 +94,6 @@ async def delete_account_alias(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("GetAccountSummary")
-@checked
 async def get_account_summary(call: Call, unit: Unit) -> Shape:
     """How much there is in the account, and how much there may be."""
     account = account_of(call)
@@ -189,7 +186,6 @@ _DETAILS: dict[str, tuple[str, Any, Callable[[Unit, Any], Shape]]] = {
 
 
 @service.operation("GetAccountAuthorizationDetails")
-@checked
 async def get_account_authorization_details(call: Call, unit: Unit) -> Shape:
     """Every user, group, role and own policy with all that hangs on them."""
     wanted = call.input.get("Filter") or list(_DETAILS)

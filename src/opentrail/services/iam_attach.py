@@ -18,7 +18,6 @@ from opentrail.services.iam_common import (
     USER,
     Kind,
     account_of,
-    checked,
     find,
     find_policy,
     list_items,
@@ -60,7 +59,6 @@ def attached_shapes(arns: list[str] | tuple[str, ...]) -> list[Shape]:
 
 def _register(kind: Kind) -> None:
     @service.operation(f"Attach{kind.word}Policy")
-    @checked
     async def attach(call: Call, unit: Unit) -> Shape:
         row, arn = find(call, unit, kind), call.input["PolicyArn"]
         refuse_protected(row)
@@ -75,7 +73,6 @@ def _register(kind: Kind) -> None:
         return {}
 
     @service.operation(f"Detach{kind.word}Policy")
-    @checked
     async def detach(call: Call, unit: Unit) -> Shape:
         row, arn = find(call, unit, kind), call.input["PolicyArn"]
         refuse_protected(row)
@@ -88,7 +85,6 @@ def _register(kind: Kind) -> None:
         return {}
 
     @service.operation(f"ListAttached{kind.word}Policies")
-    @checked
     async def list_attached(call: Call, unit: Unit) -> Shape:
         prefix = call.input.get("PathPrefix", "/")
         arns = [arn for arn in find(call, unit, kind).attached if _path(arn).startswith(prefix)]
@@ -106,7 +102,6 @@ for _kind in KINDS:
 
 
 @service.operation("ListEntitiesForPolicy")
-@checked
 async def list_entities_for_policy(call: Call, unit: Unit) -> Shape:
     """Who has a managed policy attached, or has it as boundary."""
     arn = call.input["PolicyArn"]

@@ -8,7 +8,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.service import Service
 from opentrail.services.iam_aws_policies import AWS_POLICIES
-from opentrail.services.iam_common import ROLE, USER, Kind, account_of, checked, find, own_policy, save
+from opentrail.services.iam_common import ROLE, USER, Kind, account_of, find, own_policy, save
 from opentrail.services.iam_protected import refuse_protected
 from opentrail.state import Unit
 
@@ -39,7 +39,6 @@ def use_boundary(unit: Unit, account_id: str, old: str, new: str) -> None:
 
 def _register(kind: Kind) -> None:
     @service.operation(f"Put{kind.word}PermissionsBoundary")
-    @checked
     async def put(call: Call, unit: Unit) -> Shape:
         row = find(call, unit, kind)
         refuse_protected(row)
@@ -49,7 +48,6 @@ def _register(kind: Kind) -> None:
         return {}
 
     @service.operation(f"Delete{kind.word}PermissionsBoundary")
-    @checked
     async def delete(call: Call, unit: Unit) -> Shape:
         row = find(call, unit, kind)
         refuse_protected(row)

@@ -1,4 +1,4 @@
-"""What the families of IAM's operations share: checking an input, finding an entity, listing in pages, tags, errors.
+"""What the families of IAM's operations share: finding an entity, listing in pages, tags, errors.
 
 Source of limits and messages: IAM user guide, "IAM and AWS STS quotas"; IAM API reference. Knows no single operation.
 """
@@ -10,14 +10,12 @@ from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import wraps
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from opentrail.access.policy import validate_policy
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
-from opentrail.pipeline.constraints import check
 from opentrail.rows.iam import (
     GROUPS,
     INSTANCE_PROFILES,
@@ -32,7 +30,6 @@ from opentrail.rows.iam import (
     User,
     missing_principal,
 )
-from opentrail.service import Handler
 from opentrail.services.iam_aws_policies import AWS_POLICIES
 from opentrail.services.identity import policy_key
 from opentrail.state import SCAN_PAGE, Row, Table, Unit
@@ -40,22 +37,9 @@ from opentrail.state import SCAN_PAGE, Row, Table, Unit
 MAX_ITEMS_DEFAULT = 100
 """Entries of one page when the caller names no MaxItems (at most 1,000, as the model says)."""
 TAGS_MAX = 50
-TAG_KEY_MAX, TAG_VALUE_MAX = 128, 256
-"""Characters."""
 TRUST_CHARS_MAX = 2_048
 MANAGED_CHARS_MAX = 6_144
 """Characters of a document, blanks not counted."""
-_TAG_MARKS = frozenset("_.:/=+-@ ")
-_TAG_MEMBERS = ("Tags", "TagKeys", "TransitiveTagKeys")
-_NAME_MEMBERS = (
-    "UserName",
-    "NewUserName",
-    "RoleName",
-    "GroupName",
-    "NewGroupName",
-    "PolicyName",
-    "InstanceProfileName",
-)
 
 Holder: TypeAlias = User | Group | Role
 T = TypeVar("T")
@@ -79,33 +63,6 @@ USER = Kind("User", USERS, 2_048)
 GROUP = Kind("Group", GROUPS, 5_120)
 ROLE = Kind("Role", ROLES, 10_240)
 KINDS = (USER, GROUP, ROLE)
-
-
-def checked(handler: Handler) -> Handler:
-    """A handler whose input has passed the model's constraints, else ValidationError 400."""
-
-    @wraps(handler)
-    async def walk(call: Call, unit: Unit) -> Shape:
-        check_input(call)
-        return await handler(call, unit)
-
-    return walk
-
-
-def check_input(call: Call) -> None:
-    """Raise ValidationError for what the model forbids. Tags are looked at by `read_tags`."""
-    shape = call.operation.input
-    if shape is None:
-        return
-    given = {name: [] if name in _TAG_MEMBERS else value for name, value in call.input.items()}
-    try:
-        check(shape, given)
-    except AwsError as error:
-        raise AwsError("ValidationError", error.message, 400) from error
-    for name in _NAME_MEMBERS:
-        if not given.get(name, "").isascii():
-            message = "contains characters outside of [A-Za-z0-9_+=,.@-]"
-            raise AwsError("ValidationError", f"The specified value for {name[:1].lower()}{name[1:]} {message}", 400)
 
 
 def when(seconds: float) -> datetime:
@@ -206,6 +163,15 @@ _TABLES: dict[type, Table[Any]] = {
 }
 
 
+def read_path(call: Call, member: str = "Path", default: str = "/") -> str:
+    """A path that begins and ends with a slash, of visible ASCII; ValidationError."""
+    path: str = call.input.get(member, default)
+    visible = all("!" <= letter <= "~" for letter in path)
+    if not visible or not path.startswith("/") or not path.endswith("/"):
+        raise AwsError("ValidationError", f"The specified value for {member[:1].lower()}{member[1:]} is invalid.", 400)
+    return path
+
+
 def encoded(document: str) -> str:
     """A policy document as IAM answers it: percent-encoded (RFC 3986)."""
     return quote(document, safe="")
@@ -228,30 +194,14 @@ def read_trust(unit: Unit, document: str) -> str:
 
 
 def read_tags(call: Call) -> Pairs:
-    """The tags of the input, sorted; ValidationError, InvalidInput."""
-    tags = [(str(tag.get("Key", "")), str(tag.get("Value", ""))) for tag in call.input.get("Tags") or ()]
-    for number, (key, value) in enumerate(tags, 1):
-        _check_tag(key, TAG_KEY_MAX, f"tags.{number}.member.key", 1)
-        _check_tag(value, TAG_VALUE_MAX, f"tags.{number}.member.value", 0)
-        if key.lower().startswith("aws:"):
-            raise AwsError("InvalidInput", "The tag keys that begin with aws: are reserved.", 400)
+    """The tags of the input, sorted; InvalidInput."""
+    tags = [(tag["Key"], tag["Value"]) for tag in call.input.get("Tags", ())]
+    if any(key.lower().startswith("aws:") for key, _value in tags):
+        raise AwsError("InvalidInput", "The tag keys that begin with aws: are reserved.", 400)
     if len({key.lower() for key, _value in tags}) != len(tags):
         message = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
         raise AwsError("InvalidInput", message, 400)
     return tuple(sorted(tags))
-
-
-def _check_tag(text: str, longest: int, path: str, shortest: int) -> None:
-    if not shortest <= len(text) <= longest:
-        rule = f"Member must have length between {shortest} and {longest}, inclusive"
-    elif not all(letter.isalnum() or letter in _TAG_MARKS for letter in text):
-        rule = r"Member must satisfy regular expression pattern: [\p{L}\p{Z}\p{N}_.:/=+\-@]*"
-    else:
-        return
-    message = (
-        f"1 validation error detected: Value '{text[: longest + 1]}' at '{path}' failed to satisfy constraint: {rule}"
-    )
-    raise AwsError("ValidationError", message, 400)
 
 
 def tagged(old: Pairs, new: Pairs, word: str) -> Pairs:
@@ -264,7 +214,7 @@ def tagged(old: Pairs, new: Pairs, word: str) -> Pairs:
 
 def untagged(old: Pairs, call: Call) -> Pairs:
     """Tags without those whose keys the input lists."""
-    gone = {str(key).lower() for key in call.input.get("TagKeys") or ()}
+    gone = {key.lower() for key in call.input["TagKeys"]}
     return tuple((key, value) for key, value in old if key.lower() not in gone)
 
 

@@ -9,7 +9,6 @@ from opentrail.rows.iam import GROUPS, USERS, Group, unique_id
 from opentrail.service import Service
 from opentrail.services.iam_common import (
     account_of,
-    checked,
     erase,
     find_group,
     find_user,
@@ -18,6 +17,7 @@ from opentrail.services.iam_common import (
     list_rows,
     missing,
     over_quota,
+    read_path,
     save,
     taken,
     under,
@@ -42,19 +42,17 @@ def group_shape(group: Group) -> Shape:
 
 
 @service.operation("CreateGroup")
-@checked
 async def create_group(call: Call, unit: Unit) -> Shape:
     """Create a group without members."""
     account, name = account_of(call), call.input["GroupName"]
     if GROUPS.get(unit, account, name.lower()) is not None:
         raise taken(f"Group with name {name} already exists.")
-    group = Group(unique_id(unit.house.clock, "AGPA"), account, name, call.input.get("Path", "/"), unit.now)
+    group = Group(unique_id(unit.house.clock, "AGPA"), account, name, read_path(call), unit.now)
     save(unit, group)
     return {"Group": group_shape(group)}
 
 
 @service.operation("GetGroup")
-@checked
 async def get_group(call: Call, unit: Unit) -> Shape:
     """A group and its members."""
     group = find_group(call, unit)
@@ -65,7 +63,6 @@ async def get_group(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListGroups")
-@checked
 async def list_groups(call: Call, unit: Unit) -> Shape:
     """The groups of the account, by name, optionally below a path."""
     groups, more = list_rows(call, unit, GROUPS, (account_of(call),), under(call))
@@ -73,7 +70,6 @@ async def list_groups(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("UpdateGroup")
-@checked
 async def update_group(call: Call, unit: Unit) -> Shape:
     """Rename or move a group; its members stay."""
     group = find_group(call, unit)
@@ -86,12 +82,11 @@ async def update_group(call: Call, unit: Unit) -> Shape:
             if user is not None:
                 save(unit, replace(user, groups=tuple(sorted({name, *user.groups} - {group.name}))))
     erase(unit, group)
-    save(unit, replace(group, name=name, path=call.input.get("NewPath", group.path)))
+    save(unit, replace(group, name=name, path=read_path(call, "NewPath", group.path)))
     return {}
 
 
 @service.operation("DeleteGroup")
-@checked
 async def delete_group(call: Call, unit: Unit) -> Shape:
     """Delete a group without members and policies."""
     group = find_group(call, unit)
@@ -106,7 +101,6 @@ async def delete_group(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("AddUserToGroup")
-@checked
 async def add_user_to_group(call: Call, unit: Unit) -> Shape:
     """Make a user a member."""
     group, user = find_group(call, unit), find_user(call, unit)
@@ -119,7 +113,6 @@ async def add_user_to_group(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("RemoveUserFromGroup")
-@checked
 async def remove_user_from_group(call: Call, unit: Unit) -> Shape:
     """End a membership."""
     group, user = find_group(call, unit), find_user(call, unit)
@@ -131,7 +124,6 @@ async def remove_user_from_group(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListGroupsForUser")
-@checked
 async def list_groups_for_user(call: Call, unit: Unit) -> Shape:
     """The groups that a user is in."""
     user = find_user(call, unit)

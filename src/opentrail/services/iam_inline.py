@@ -12,7 +12,6 @@ from opentrail.services.iam_common import (
     KINDS,
     Holder,
     Kind,
-    checked,
     encoded,
     find,
     list_items,
@@ -48,26 +47,22 @@ def _document(call: Call, row: Holder, kind: Kind) -> str:
 
 def _register(kind: Kind) -> None:
     @service.operation(f"Put{kind.word}Policy")
-    @checked
     async def put(call: Call, unit: Unit) -> Shape:
         save(unit, _put(call, find(call, unit, kind), kind))
         return {}
 
     @service.operation(f"Get{kind.word}Policy")
-    @checked
     async def get(call: Call, unit: Unit) -> Shape:
         row = find(call, unit, kind)
         document = encoded(_document(call, row, kind))
         return {kind.member: row.name, "PolicyName": call.input["PolicyName"], "PolicyDocument": document}
 
     @service.operation(f"List{kind.word}Policies")
-    @checked
     async def list_names(call: Call, unit: Unit) -> Shape:
         names, more = list_items(call, [name for name, _ in find(call, unit, kind).inline], lambda name: name)
         return {"PolicyNames": names, **more}
 
     @service.operation(f"Delete{kind.word}Policy")
-    @checked
     async def delete(call: Call, unit: Unit) -> Shape:
         row = find(call, unit, kind)
         refuse_protected(row)

@@ -24,13 +24,13 @@ from opentrail.services.iam_aws_policies import AWS_POLICIES, AwsPolicy
 from opentrail.services.iam_common import (
     MANAGED_CHARS_MAX,
     account_of,
-    checked,
     encoded,
     erase,
     find_policy,
     list_items,
     over_quota,
     own_policy,
+    read_path,
     read_tags,
     save,
     size_of,
@@ -134,7 +134,6 @@ def _find_version(call: Call, unit: Unit, policy: ManagedPolicy) -> PolicyVersio
 
 
 @service.operation("CreatePolicy")
-@checked
 async def create_policy(call: Call, unit: Unit) -> Shape:
     """Create a managed policy with its first version."""
     account, name = account_of(call), call.input["PolicyName"]
@@ -146,7 +145,7 @@ async def create_policy(call: Call, unit: Unit) -> Shape:
         id=unique_id(unit.house.clock, "ANPA"),
         account_id=account,
         name=name,
-        path=call.input.get("Path", "/"),
+        path=read_path(call),
         created_at=unit.now,
         updated_at=unit.now,
         document=_checked_document(call),
@@ -159,7 +158,6 @@ async def create_policy(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("GetPolicy")
-@checked
 async def get_policy(call: Call, unit: Unit) -> Shape:
     """A managed policy by ARN, without its document."""
     aws = AWS_POLICIES.get(call.input["PolicyArn"])
@@ -169,7 +167,6 @@ async def get_policy(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("GetPolicyVersion")
-@checked
 async def get_policy_version(call: Call, unit: Unit) -> Shape:
     """One version of a managed policy, with its document."""
     aws = AWS_POLICIES.get(call.input["PolicyArn"])
@@ -183,7 +180,6 @@ async def get_policy_version(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListPolicies")
-@checked
 async def list_policies(call: Call, unit: Unit) -> Shape:
     """The managed policies of AWS, of the account, or of both."""
     account, scope = account_of(call), call.input.get("Scope", "All")
@@ -209,7 +205,6 @@ def _arn(shape: Shape) -> str:
 
 
 @service.operation("DeletePolicy")
-@checked
 async def delete_policy(call: Call, unit: Unit) -> Shape:
     """Delete a managed policy that nobody uses."""
     policy = find_policy(call, unit)
@@ -229,7 +224,6 @@ async def delete_policy(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("CreatePolicyVersion")
-@checked
 async def create_policy_version(call: Call, unit: Unit) -> Shape:
     """Add a version to a managed policy, and perhaps make it the one in force."""
     policy, document = find_policy(call, unit), _checked_document(call)
@@ -248,7 +242,6 @@ async def create_policy_version(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListPolicyVersions")
-@checked
 async def list_policy_versions(call: Call, unit: Unit) -> Shape:
     """The versions of a managed policy, newest first."""
     aws = AWS_POLICIES.get(call.input["PolicyArn"])
@@ -261,7 +254,6 @@ async def list_policy_versions(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("DeletePolicyVersion")
-@checked
 async def delete_policy_version(call: Call, unit: Unit) -> Shape:
     """Delete a version that is not in force."""
     policy = find_policy(call, unit)
@@ -274,7 +266,6 @@ async def delete_policy_version(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("SetDefaultPolicyVersion")
-@checked
 async def set_default_policy_version(call: Call, unit: Unit) -> Shape:
     """Put a version in force."""
     policy = find_policy(call, unit)
@@ -284,7 +275,6 @@ async def set_default_policy_version(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("TagPolicy")
-@checked
 async def tag_policy(call: Call, unit: Unit) -> Shape:
     """Add tags to a managed policy, or give them new values."""
     policy = find_policy(call, unit)
@@ -293,7 +283,6 @@ async def tag_policy(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("UntagPolicy")
-@checked
 async def untag_policy(call: Call, unit: Unit) -> Shape:
     """Remove tags from a managed policy."""
     policy = find_policy(call, unit)
@@ -302,7 +291,6 @@ async def untag_policy(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListPolicyTags")
-@checked
 async def list_policy_tags(call: Call, unit: Unit) -> Shape:
     """The tags of a managed policy."""
     if call.input["PolicyArn"] in AWS_POLICIES:

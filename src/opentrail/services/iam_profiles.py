@@ -9,7 +9,6 @@ from opentrail.rows.iam import INSTANCE_PROFILES, ROLES, InstanceProfile, unique
 from opentrail.service import Service
 from opentrail.services.iam_common import (
     account_of,
-    checked,
     erase,
     find_profile,
     find_role,
@@ -18,6 +17,7 @@ from opentrail.services.iam_common import (
     list_rows,
     missing,
     over_quota,
+    read_path,
     read_tags,
     save,
     tag_shapes,
@@ -50,7 +50,6 @@ def profile_shape(unit: Unit, profile: InstanceProfile) -> Shape:
 
 
 @service.operation("CreateInstanceProfile")
-@checked
 async def create_instance_profile(call: Call, unit: Unit) -> Shape:
     """Create an instance profile without a role."""
     account, name = account_of(call), call.input["InstanceProfileName"]
@@ -60,7 +59,7 @@ async def create_instance_profile(call: Call, unit: Unit) -> Shape:
         id=unique_id(unit.house.clock, "AIPA"),
         account_id=account,
         name=name,
-        path=call.input.get("Path", "/"),
+        path=read_path(call),
         created_at=unit.now,
         tags=tagged((), read_tags(call), "InstanceProfile"),
     )
@@ -69,14 +68,12 @@ async def create_instance_profile(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("GetInstanceProfile")
-@checked
 async def get_instance_profile(call: Call, unit: Unit) -> Shape:
     """An instance profile and its role."""
     return {"InstanceProfile": profile_shape(unit, find_profile(call, unit))}
 
 
 @service.operation("ListInstanceProfiles")
-@checked
 async def list_instance_profiles(call: Call, unit: Unit) -> Shape:
     """The instance profiles of the account, by name."""
     profiles, more = list_rows(call, unit, INSTANCE_PROFILES, (account_of(call),), under(call))
@@ -84,7 +81,6 @@ async def list_instance_profiles(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListInstanceProfilesForRole")
-@checked
 async def list_instance_profiles_for_role(call: Call, unit: Unit) -> Shape:
     """The instance profiles that carry a role."""
     role = find_role(call, unit)
@@ -93,7 +89,6 @@ async def list_instance_profiles_for_role(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("DeleteInstanceProfile")
-@checked
 async def delete_instance_profile(call: Call, unit: Unit) -> Shape:
     """Delete an instance profile that carries no role."""
     profile = find_profile(call, unit)
@@ -104,7 +99,6 @@ async def delete_instance_profile(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("AddRoleToInstanceProfile")
-@checked
 async def add_role_to_instance_profile(call: Call, unit: Unit) -> Shape:
     """Put a role into an instance profile, which holds one."""
     profile, role = find_profile(call, unit), find_role(call, unit)
@@ -117,7 +111,6 @@ async def add_role_to_instance_profile(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("RemoveRoleFromInstanceProfile")
-@checked
 async def remove_role_from_instance_profile(call: Call, unit: Unit) -> Shape:
     """Take the role out of an instance profile."""
     profile, role = find_profile(call, unit), find_role(call, unit)
@@ -128,7 +121,6 @@ async def remove_role_from_instance_profile(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("TagInstanceProfile")
-@checked
 async def tag_instance_profile(call: Call, unit: Unit) -> Shape:
     """Add tags to an instance profile, or give them new values."""
     profile = find_profile(call, unit)
@@ -137,7 +129,6 @@ async def tag_instance_profile(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("UntagInstanceProfile")
-@checked
 async def untag_instance_profile(call: Call, unit: Unit) -> Shape:
     """Remove tags from an instance profile."""
     profile = find_profile(call, unit)
@@ -146,7 +137,6 @@ async def untag_instance_profile(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListInstanceProfileTags")
-@checked
 async def list_instance_profile_tags(call: Call, unit: Unit) -> Shape:
     """The tags of an instance profile."""
     tags, more = list_items(call, find_profile(call, unit).tags, lambda tag: tag[0])

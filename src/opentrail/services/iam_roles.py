@@ -13,7 +13,6 @@ from opentrail.service import Service
 from opentrail.services.iam_boundary import boundary_shape, read_boundary, use_boundary
 from opentrail.services.iam_common import (
     account_of,
-    checked,
     encoded,
     erase,
     find_role,
@@ -21,6 +20,7 @@ from opentrail.services.iam_common import (
     list_items,
     list_rows,
     missing,
+    read_path,
     read_tags,
     read_trust,
     save,
@@ -73,11 +73,10 @@ def role_shape(role: Role, *, whole: bool = True) -> Shape:
 
 
 @service.operation("CreateRole")
-@checked
 async def create_role(call: Call, unit: Unit) -> Shape:
     """Create a role with its trust policy."""
     account, name = account_of(call), call.input["RoleName"]
-    path = call.input.get("Path", "/")
+    path = read_path(call)
     if path.startswith(SERVICE_PATH):
         raise AwsError("AccessDenied", f"The path {SERVICE_PATH} is kept for service-linked roles.", 403)
     if ROLES.get(unit, account, name.lower()) is not None:
@@ -100,14 +99,12 @@ async def create_role(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("GetRole")
-@checked
 async def get_role(call: Call, unit: Unit) -> Shape:
     """A role by name."""
     return {"Role": role_shape(find_role(call, unit))}
 
 
 @service.operation("ListRoles")
-@checked
 async def list_roles(call: Call, unit: Unit) -> Shape:
     """The roles of the account, by name, optionally below a path."""
     roles, more = list_rows(call, unit, ROLES, (account_of(call),), under(call))
@@ -121,7 +118,6 @@ def _changed(call: Call, unit: Unit) -> Role:
 
 
 @service.operation("UpdateRole")
-@checked
 async def update_role(call: Call, unit: Unit) -> Shape:
     """Change a role's description and how long its sessions may last."""
     role, given = _changed(call, unit), call.input
@@ -131,7 +127,6 @@ async def update_role(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("UpdateRoleDescription")
-@checked
 async def update_role_description(call: Call, unit: Unit) -> Shape:
     """Change a role's description."""
     role = replace(_changed(call, unit), description=call.input["Description"])
@@ -140,7 +135,6 @@ async def update_role_description(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("UpdateAssumeRolePolicy")
-@checked
 async def update_assume_role_policy(call: Call, unit: Unit) -> Shape:
     """Change whom a role trusts."""
     role = _changed(call, unit)
@@ -149,7 +143,6 @@ async def update_assume_role_policy(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("DeleteRole")
-@checked
 async def delete_role(call: Call, unit: Unit) -> Shape:
     """Delete a role that nothing hangs on any more."""
     role = _changed(call, unit)
@@ -169,7 +162,6 @@ def _delete(unit: Unit, role: Role) -> None:
 
 
 @service.operation("TagRole")
-@checked
 async def tag_role(call: Call, unit: Unit) -> Shape:
     """Add tags to a role, or give them new values."""
     role = _changed(call, unit)
@@ -178,7 +170,6 @@ async def tag_role(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("UntagRole")
-@checked
 async def untag_role(call: Call, unit: Unit) -> Shape:
     """Remove tags from a role."""
     role = _changed(call, unit)
@@ -187,7 +178,6 @@ async def untag_role(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListRoleTags")
-@checked
 async def list_role_tags(call: Call, unit: Unit) -> Shape:
     """The tags of a role."""
     tags, more = list_items(call, find_role(call, unit).tags, lambda tag: tag[0])
@@ -195,7 +185,6 @@ async def list_role_tags(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("CreateServiceLinkedRole")
-@checked
 async def create_service_linked_role(call: Call, unit: Unit) -> Shape:
     """Create the role that a service acts with in this account."""
     account, owner = account_of(call), call.input["AWSServiceName"]
@@ -227,7 +216,6 @@ def linked_name(call: Call) -> str:
 
 
 @service.operation("DeleteServiceLinkedRole")
-@checked
 async def delete_service_linked_role(call: Call, unit: Unit) -> Shape:
     """Delete a service's role; done at once, although AWS gives a task to ask about."""
     role = find_role(call, unit)
@@ -238,7 +226,6 @@ async def delete_service_linked_role(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("GetServiceLinkedRoleDeletionStatus")
-@checked
 async def get_service_linked_role_deletion_status(call: Call, unit: Unit) -> Shape:
     """Whether a service's role is gone."""
     task = call.input["DeletionTaskId"].split("/")

@@ -24,7 +24,6 @@ from opentrail.service import Service
 from opentrail.services.iam_boundary import boundary_shape, read_boundary, use_boundary
 from opentrail.services.iam_common import (
     account_of,
-    checked,
     erase,
     find_user,
     in_the_way,
@@ -32,6 +31,7 @@ from opentrail.services.iam_common import (
     list_rows,
     missing,
     over_quota,
+    read_path,
     read_tags,
     save,
     tag_shapes,
@@ -68,7 +68,6 @@ def user_shape(user: User, *, whole: bool = True) -> Shape:
 
 
 @service.operation("CreateUser")
-@checked
 async def create_user(call: Call, unit: Unit) -> Shape:
     """Create a user without any rights."""
     account, name = account_of(call), call.input["UserName"]
@@ -78,7 +77,7 @@ async def create_user(call: Call, unit: Unit) -> Shape:
         id=unique_id(unit.house.clock, "AIDA"),
         account_id=account,
         name=name,
-        path=call.input.get("Path", "/"),
+        path=read_path(call),
         created_at=unit.now,
         boundary=read_boundary(call, unit),
         tags=tagged((), read_tags(call), "User"),
@@ -89,7 +88,6 @@ async def create_user(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("GetUser")
-@checked
 async def get_user(call: Call, unit: Unit) -> Shape:
     """A user by name; without one, the caller."""
     principal = call.principal
@@ -115,7 +113,6 @@ def _caller(call: Call, unit: Unit) -> User:
 
 
 @service.operation("ListUsers")
-@checked
 async def list_users(call: Call, unit: Unit) -> Shape:
     """The users of the account, by name, optionally below a path."""
     users, more = list_rows(call, unit, USERS, (account_of(call),), under(call))
@@ -123,12 +120,11 @@ async def list_users(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("UpdateUser")
-@checked
 async def update_user(call: Call, unit: Unit) -> Shape:
     """Rename or move a user; its keys and groups follow."""
     user = find_user(call, unit)
     name = call.input.get("NewUserName", user.name)
-    moved = replace(user, name=name, path=call.input.get("NewPath", user.path))
+    moved = replace(user, name=name, path=read_path(call, "NewPath", user.path))
     if name != user.name:
         if name.lower() != user.name.lower() and USERS.get(unit, user.account_id, name.lower()) is not None:
             raise taken(f"User with name {name} already exists.")
@@ -153,7 +149,6 @@ def _rename(unit: Unit, user: User, name: str) -> None:
 
 
 @service.operation("DeleteUser")
-@checked
 async def delete_user(call: Call, unit: Unit) -> Shape:
     """Delete a user that nothing hangs on any more."""
     user = find_user(call, unit)
@@ -171,7 +166,6 @@ async def delete_user(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("TagUser")
-@checked
 async def tag_user(call: Call, unit: Unit) -> Shape:
     """Add tags to a user, or give them new values."""
     user = find_user(call, unit)
@@ -180,7 +174,6 @@ async def tag_user(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("UntagUser")
-@checked
 async def untag_user(call: Call, unit: Unit) -> Shape:
     """Remove tags from a user."""
     user = find_user(call, unit)
@@ -189,7 +182,6 @@ async def untag_user(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListUserTags")
-@checked
 async def list_user_tags(call: Call, unit: Unit) -> Shape:
     """The tags of a user."""
     tags, more = list_items(call, find_user(call, unit).tags, lambda tag: tag[0])
@@ -220,7 +212,6 @@ def _key_shape(key_id: str, key: AccessKey) -> Shape:
 
 
 @service.operation("CreateAccessKey")
-@checked
 async def create_access_key(call: Call, unit: Unit) -> Shape:
     """Make a key for a user; the only time its secret is told."""
     account, name = account_of(call), _owner(call, unit)
@@ -237,7 +228,6 @@ async def create_access_key(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("ListAccessKeys")
-@checked
 async def list_access_keys(call: Call, unit: Unit) -> Shape:
     """The keys of a user, without secrets."""
     keys, more = list_items(call, keys_of(unit, account_of(call), _owner(call, unit)), lambda key: key[0])
@@ -252,7 +242,6 @@ def _find_key(call: Call, unit: Unit) -> AccessKey:
 
 
 @service.operation("UpdateAccessKey")
-@checked
 async def update_access_key(call: Call, unit: Unit) -> Shape:
     """Switch a key on or off."""
     status = call.input["Status"]
@@ -264,7 +253,6 @@ async def update_access_key(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("DeleteAccessKey")
-@checked
 async def delete_access_key(call: Call, unit: Unit) -> Shape:
     """Delete a key for ever."""
     key, key_id = _find_key(call, unit), call.input["AccessKeyId"]
@@ -274,7 +262,6 @@ async def delete_access_key(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("GetAccessKeyLastUsed")
-@checked
 async def get_access_key_last_used(call: Call, unit: Unit) -> Shape:
     """When and for which service a key was last used, as far as the event history tells."""
     key_id = call.input["AccessKeyId"]

@@ -14,7 +14,7 @@ from opentrail.call import Access, Call, Issuer, Principal, Resource, Session, S
 from opentrail.errors import AwsError
 from opentrail.rows.iam import ACCESS_KEYS, Pairs, Role, account_of_key_id, new_key_id
 from opentrail.service import Service
-from opentrail.services.iam_common import check_input, checked, read_tags, size_of, tagged
+from opentrail.services.iam_common import read_tags, size_of, tagged
 from opentrail.services.identity import managed_document
 from opentrail.services.sts_sessions import (
     assumed,
@@ -50,7 +50,6 @@ def open_to_all(_call: Call, _unit: Unit) -> Sequence[Access]:
 
 
 @service.operation("GetCallerIdentity")
-@checked
 async def get_caller_identity(call: Call, unit: Unit) -> Shape:
     """Who the caller is: account, unique id and ARN."""
     principal = call.principal
@@ -60,7 +59,6 @@ async def get_caller_identity(call: Call, unit: Unit) -> Shape:
 @service.guard("AssumeRole")
 def guard_assume_role(call: Call, unit: Unit) -> Sequence[Access]:
     """The role's trust policy is asked for the assumption itself, for its tags and for its source identity."""
-    check_input(call)
     arn, principal = call.input["RoleArn"], call.principal
     role = find_role_by_arn(unit, arn)
     if principal.type == "Root":
@@ -95,7 +93,6 @@ def _trust_context(call: Call, role: Role) -> dict[str, tuple[str, ...]]:
 
 
 @service.operation("AssumeRole")
-@checked
 async def assume_role(call: Call, unit: Unit) -> Shape:
     """Temporary credentials of a role that trusts the caller."""
     given, caller = call.input, call.principal
@@ -184,7 +181,6 @@ def _user_seconds(call: Call) -> int:
 
 
 @service.operation("GetSessionToken")
-@checked
 async def get_session_token(call: Call, unit: Unit) -> Shape:
     """Temporary credentials of the calling user, who may do with them what he may do anyway."""
     _refuse_sessions(call)
@@ -193,7 +189,6 @@ async def get_session_token(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("GetFederationToken")
-@checked
 async def get_federation_token(call: Call, unit: Unit) -> Shape:
     """Temporary credentials for somebody the caller vouches for, narrowed by session policies."""
     _refuse_sessions(call)
@@ -215,7 +210,6 @@ async def get_federation_token(call: Call, unit: Unit) -> Shape:
 
 
 @service.operation("GetAccessKeyInfo")
-@checked
 async def get_access_key_info(call: Call, unit: Unit) -> Shape:
     """The account that an access key belongs to."""
     key_id = call.input["AccessKeyId"]
