@@ -188,6 +188,15 @@ async def test_a_refused_delivery_is_told_kept_and_goes_where_the_trail_then_del
     assert status["LatestDeliveryTime"] == NOW + 600
 
 
+async def test_a_line_that_is_no_record_does_not_stop_the_delivery(caplog):
+    house = trail_house()
+    await logging_trail(house)
+    await append(house, b"{", b'{"resources": 7}', record("Fine", eventTime="noon"))
+    await DeliveryFollower(house).flush()
+    assert names(delivered_records(house.ledger)) == ["StartLogging", "Fine"]
+    assert "is no record" in caplog.text
+
+
 async def test_names_do_not_go_back_when_the_clock_does():
     house = trail_house()
     await logging_trail(house)

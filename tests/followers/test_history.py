@@ -167,6 +167,12 @@ async def test_questions_that_cannot_be_asked(house, given, code):
     assert await refused(house, "LookupEvents", given) == code
 
 
+async def test_a_line_that_is_no_record_does_not_stop_the_history(house, caplog):
+    await append(house, b"{", b'{"managementEvent": "?"}', b"[]", record("Odd", eventTime="noon"), record("Fine"))
+    assert await look(house) == ["Fine"]
+    assert "line 1 is no record" in caplog.text
+
+
 async def test_insights_are_a_category_without_events(house):
     await append(house, record("One"))
     assert await look(house, EventCategory="insight") == []

@@ -17,6 +17,8 @@ def resources(**members) -> list[tuple[str, str]]:
         ({"type": "IAMUser", "userName": "alice"}, "alice"),
         ({"type": "Root", "userName": "alias"}, "root"),
         ({"type": "AssumedRole", "principalId": "AROAEXAMPLE:session"}, "session"),
+        ({"type": "AssumedRole", "arn": "arn:aws:sts::1:assumed-role/deploy/by-arn"}, "by-arn"),
+        ({"accountId": "1", "invokedBy": "kms.amazonaws.com"}, "kms.amazonaws.com"),
         ({"type": "FederatedUser", "principalId": "123456789012:bob"}, "bob"),
         ({"type": "AWSService", "invokedBy": "events.amazonaws.com"}, "events.amazonaws.com"),
         ({"type": "AWSAccount", "accountId": "anonymous", "principalId": ""}, ""),

@@ -8,12 +8,15 @@ Knows nothing of digests, which read what it leaves behind.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
-from datetime import datetime
+
+import msgspec
 
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
 from opentrail.followers.delivery_plan import TRAIL_BYTES_MAX, Pending, addressed, put_plan
 from opentrail.followers.delivery_write import note_failure, notify, write_file
+from opentrail.followers.lines import epoch
 from opentrail.ports import Line, Seq
 from opentrail.record.event_selectors import read_record
 from opentrail.rows.cloudtrail import CURSORS, PLANNED, DeliveryCursor, PlannedFile, padded
@@ -32,6 +35,8 @@ RETRY_MIN_SECONDS = 1.0
 RETRY_MAX_SECONDS = 300.0
 PARALLEL_TRAILS = 4
 """Trails that deliver at the same time."""
+
+log = logging.getLogger("opentrail.delivery")
 
 
 class DeliveryFollower:
@@ -116,7 +121,11 @@ class DeliveryFollower:
     def _take(self, seq: Seq, line: Line) -> None:
         if line.kind != "record":
             return
-        record = read_record(line.data)
+        try:
+            record = read_record(line.data)
+        except msgspec.MsgspecError:
+            log.error("line %d is no record; no trail can tell whether to log it", seq)
+            return
         for timeline in self._timelines.logging(record, seq):
             if seq > self._cursor_of(timeline).through:
                 pending = self._pending.get(timeline.id)
@@ -127,7 +136,7 @@ class DeliveryFollower:
     def _due(self, event_time: str) -> float:
         """When a trail whose oldest undelivered event is this one delivers; what waited before a restart counts."""
         interval = self._house.settings.delivery_interval
-        happened = datetime.fromisoformat(event_time).timestamp() if event_time else self._house.clock.now()
+        happened = epoch(event_time) or self._house.clock.now()
         waited = min(max(self._house.clock.now() - happened, 0.0), interval)
         return asyncio.get_running_loop().time() + interval - waited
 

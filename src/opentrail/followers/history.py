@@ -7,14 +7,14 @@ history is independent of them. Data events are indexed only when the house want
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from opentrail.followers.lines import chosen_lines
+from opentrail.followers.lines import chosen_lines, epoch
 from opentrail.ports import HistoryIndex, HistoryQuery, IndexedEvent, Ledger, Line, PastEvent, Seq
 from opentrail.record.lookup_event import attributes_of
 
@@ -22,6 +22,8 @@ BATCH_LINES = 500
 """Lines indexed in one transaction."""
 IDLE_LINES = 5_000
 """Lines without anything to index after which the cursor is written all the same."""
+
+log = logging.getLogger("opentrail.history")
 
 
 class _Head(msgspec.Struct):
@@ -74,10 +76,14 @@ class HistoryFollower:
     def _indexed(self, seq: Seq, line: Line) -> IndexedEvent | None:
         if line.kind != "record":
             return None
-        data = not self._head.decode(line.data).managementEvent
-        if data and not self._data_events:
+        try:
+            data = not self._head.decode(line.data).managementEvent
+            if data and not self._data_events:
+                return None
+            return index_record(seq, msgspec.json.decode(line.data), data)
+        except msgspec.MsgspecError:
+            log.error("line %d is no record; the event history cannot show it", seq)
             return None
-        return index_record(seq, msgspec.json.decode(line.data), data)
 
     async def lookup(self, query: HistoryQuery) -> Sequence[PastEvent]:
         loop = asyncio.get_running_loop()
@@ -97,7 +103,7 @@ def index_record(seq: Seq, record: dict[str, Any], data: bool) -> IndexedEvent:
     attributes = attributes_of(record)
     return IndexedEvent(
         seq=seq,
-        time=int(datetime.fromisoformat(attributes.event_time).timestamp()),
+        time=int(epoch(attributes.event_time)),
         account_id=str(record.get("recipientAccountId", "")),
         region=str(record.get("awsRegion", "")),
         data=data,

@@ -1,9 +1,10 @@
-"""Reading chosen lines of the ledger again, a bounded number at a time."""
+"""Reading chosen lines of the ledger again, a bounded number at a time, and the times they tell."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 
 from opentrail.ports import Ledger, Line, Seq
 
@@ -33,3 +34,11 @@ async def chosen_lines(ledger: Ledger, runs: Sequence[tuple[Seq, int]]) -> Async
                 break
             yield page[index]
             wanted = page[index][0] + 1
+
+
+def epoch(event_time: str) -> float:
+    """An eventTime as epoch seconds; 0 for text that is none."""
+    try:
+        return datetime.fromisoformat(event_time).timestamp()
+    except ValueError:
+        return 0.0

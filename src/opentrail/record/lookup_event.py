@@ -100,8 +100,9 @@ def username_of(identity: Mapping[str, Any]) -> str:
     if kind == "AWSService":
         return _text(identity.get("invokedBy"))
     if kind in ("AssumedRole", "FederatedUser"):
-        return _text(identity.get("principalId")).partition(":")[2]
-    return _text(identity.get("userName"))
+        session = _text(identity.get("principalId")).partition(":")[2]
+        return session or _text(identity.get("arn")).rpartition("/")[2]
+    return _text(identity.get("userName") or identity.get("invokedBy"))
 
 
 def resource_name(arn: str) -> str:
