@@ -153,6 +153,11 @@ class DecodedBody:
     def want_md5(self) -> None:
         self._md5 = self._md5 or hashlib.md5(usedforsecurity=False)
 
+    def want_checksum(self, name: str) -> None:
+        """Compute one more checksum; before the first byte is read."""
+        if name not in self._running:
+            self._running[name] = checksums.Checksum(name)
+
     def promise_checksum(self, expected: checksums.Expected | None, compute: Iterable[str]) -> None:
         self._expected = expected
         names = [expected.algorithm.name, *compute] if expected else compute

@@ -29,8 +29,10 @@ class Payload:
     part: Part | None = None
 
 
-async def take_payload(call: Call, unit: Unit) -> Payload:
-    """Read and keep the body of the call; raises AWS's error for a length, digest or checksum that is wrong."""
+async def take_payload(call: Call, unit: Unit, inline_max: int = INLINE_BYTES_MAX) -> Payload:
+    """Read and keep the body of the call; raises AWS's error for a length, digest or checksum that is wrong.
+
+    Up to `inline_max` bytes come as `data`; more become a blob."""
     taken = call.stash.get("payload")
     if isinstance(taken, Payload):
         return taken
@@ -43,8 +45,8 @@ async def take_payload(call: Call, unit: Unit) -> Payload:
         sizes = {"ProposedSize": str(body.length), "MaxSizeAllowed": str(OBJECT_BYTES_MAX)}
         raise AwsError("EntityTooLarge", message, 400, headers=None, **sizes)
     data, part = None, None
-    if body.length <= INLINE_BYTES_MAX:
-        data = await body.read_all(INLINE_BYTES_MAX)
+    if body.length <= inline_max:
+        data = await body.read_all(inline_max)
     else:
         ref, size = await unit.house.blobs.put(aiter(body))
         call.stash.setdefault("blobs", []).append(ref)

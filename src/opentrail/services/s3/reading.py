@@ -185,6 +185,7 @@ def _checksums(output: Shape, version: ObjectVersion, part_number: int | None) -
     if part_number is not None and version.part_checksums:
         for algorithm in version.checksums:
             output[f"Checksum{algorithm}"] = version.part_checksums[part_number - 1]
+            output["ChecksumType"] = version.checksum_type
         return
     for algorithm, value in version.checksums.items():
         output[f"Checksum{algorithm}"] = value

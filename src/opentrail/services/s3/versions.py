@@ -116,15 +116,17 @@ def remove_version(unit: Unit, bucket: Bucket, version: ObjectVersion) -> None:
     """Remove one version for good; the one before it becomes the newest if this was it."""
     release(unit, version)
     live = OBJECTS.get(unit, bucket.name, version.key)
-    if live is not None and live.version_id == version.version_id:
+    was_live = live is not None and live.version_id == version.version_id
+    if was_live:
         OBJECTS.delete(unit, bucket.name, version.key)
     if not bucket.versioning:
         return
     VERSIONS.delete(unit, bucket.name, version.key, order_part(version.order))
-    rows = VERSIONS.page(unit, bucket.name, version.key, limit=2)
-    rest = [row for _, row in rows if row.version_id != version.version_id]
-    if rest and not rest[0].delete_marker:
-        OBJECTS.put(unit, rest[0], bucket.name, version.key)
+    if live is not None and not was_live:
+        return
+    rows = VERSIONS.page(unit, bucket.name, version.key, limit=1)
+    if rows and not rows[0][1].delete_marker:
+        OBJECTS.put(unit, rows[0][1], bucket.name, version.key)
 
 
 def replace_version(unit: Unit, bucket: Bucket, changed: ObjectVersion) -> None:
