@@ -98,7 +98,7 @@ def _header_grants(unit: Unit, given: Shape, owner_id: str) -> tuple[Grant, ...]
             if found is None:
                 message = "Argument format not recognized"
                 raise AwsError("InvalidArgument", message, 400, ArgumentName=header, ArgumentValue=text)
-            grants.append(_grant(unit, found[1].lower(), found[3], permission, owner_id, in_header=True))
+            grants.append(_grant(unit, found[1].lower(), found[3].strip(), permission, owner_id, in_header=True))
     return _bounded(grants)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from urllib.parse import parse_qsl
 
@@ -35,6 +36,14 @@ METADATA_BYTES_MAX = 2 * 1024
 """Names and values of user metadata, as S3 counts them."""
 OBJECT_TAGS_MAX = 10
 TAG_KEY_MAX, TAG_VALUE_MAX = 128, 256
+TAG_TEXT = re.compile(r"[\w .:/=+\-@\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*")
+"""Letters, numbers and separators of any script, and some marks (user guide, "Categorizing your objects using tags")."""
+TAG_FIELDS_MAX = 1_000
+"""Pairs of the tagging header that are looked at."""
+TAGGING_HEADER = (
+    "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters "
+    "without tag name duplicates."
+)
 STORAGE_CLASSES = frozenset({"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"})
 """Classes whose objects are readable at once; the archive classes need RestoreObject."""
 
@@ -137,7 +146,13 @@ def parse_tagging(text: str) -> tuple[tuple[str, str], ...]:
     """Tags in the form of a query string (header x-amz-tagging)."""
     if not text:
         return ()
-    return check_tags(tuple(parse_qsl(text, keep_blank_values=True, max_num_fields=1_000)), OBJECT_TAGS_MAX)
+    try:
+        tags = tuple(parse_qsl(text, keep_blank_values=True, max_num_fields=TAG_FIELDS_MAX))
+    except ValueError:  # more fields than anybody's tags
+        tags = ()
+    if not tags or len({key for key, _ in tags}) != len(tags):
+        raise AwsError("InvalidArgument", TAGGING_HEADER, 400, ArgumentName="x-amz-tagging", ArgumentValue=text)
+    return check_tags(tags, OBJECT_TAGS_MAX)
 
 
 def check_tags(tags: tuple[tuple[str, str], ...], most: int) -> tuple[tuple[str, str], ...]:
@@ -149,9 +164,9 @@ def check_tags(tags: tuple[tuple[str, str], ...], most: int) -> tuple[tuple[str,
     if len({key for key, _ in tags}) != len(tags):
         raise AwsError("InvalidTag", "Cannot provide multiple Tags with the same key", 400)
     for key, value in tags:
-        if not 1 <= len(key) <= TAG_KEY_MAX:
+        if not 1 <= len(key) <= TAG_KEY_MAX or not TAG_TEXT.fullmatch(key):
             raise AwsError("InvalidTag", "The TagKey you have provided is invalid", 400, TagKey=key[:TAG_KEY_MAX])
-        if len(value) > TAG_VALUE_MAX:
+        if len(value) > TAG_VALUE_MAX or not TAG_TEXT.fullmatch(value):
             raise AwsError("InvalidTag", "The TagValue you have provided is invalid", 400, TagKey=key)
         if key.lower().startswith("aws:"):
             raise AwsError("InvalidTag", "System tags cannot be added/updated by requester", 400, TagKey=key)
