@@ -98,7 +98,8 @@ async def test_a_managed_policy(world):
     made = await make(world, Path="/x/", Description="d", Tags=[{"Key": "k", "Value": "v"}])
     assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:policy/x/P"
     assert (made["PolicyId"][:4], made["DefaultVersionId"], made["AttachmentCount"]) == ("ANPA", "v1", 0)
-    assert (await world.iam("GetPolicy", PolicyArn=made["Arn"]))["Policy"] == made
+    assert "Description" not in made
+    assert (await world.iam("GetPolicy", PolicyArn=made["Arn"]))["Policy"] == made | {"Description": "d"}
     message = "A policy called p already exists. Duplicate names are not allowed."
     with refused("EntityAlreadyExists", 409, message):
         await make(world, "p")

@@ -154,7 +154,8 @@ async def create_policy(call: Call, unit: Unit) -> Shape:
     )
     save(unit, policy)
     _put_version(unit, policy, 1, policy.document)
-    return {"Policy": policy_shape(policy)}
+    tags: Shape = {"Tags": tag_shapes(policy.tags)} if policy.tags else {}
+    return {"Policy": policy_shape(policy, whole=False) | tags}
 
 
 @service.operation("GetPolicy")

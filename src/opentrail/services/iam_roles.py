@@ -52,23 +52,29 @@ service = Service("iam")
 
 def role_shape(role: Role, *, whole: bool = True) -> Shape:
     """A role; lists leave boundary, tags and last use out."""
-    shape: Shape = {
+    shape = _bare_shape(role) | {"MaxSessionDuration": role.max_session}
+    if role.description:
+        shape["Description"] = role.description
+    return shape | _extras(role) | {"RoleLastUsed": {}} if whole else shape
+
+
+def _bare_shape(role: Role) -> Shape:
+    return {
         "Path": role.path,
         "RoleName": role.name,
         "RoleId": role.id,
         "Arn": role.arn,
         "CreateDate": when(role.created_at),
         "AssumeRolePolicyDocument": encoded(role.trust),
-        "MaxSessionDuration": role.max_session,
     }
-    if role.description:
-        shape["Description"] = role.description
-    if whole:
-        if role.boundary:
-            shape["PermissionsBoundary"] = boundary_shape(role.boundary)
-        if role.tags:
-            shape["Tags"] = tag_shapes(role.tags)
-        shape["RoleLastUsed"] = {}
+
+
+def _extras(role: Role) -> Shape:
+    shape: Shape = {}
+    if role.boundary:
+        shape["PermissionsBoundary"] = boundary_shape(role.boundary)
+    if role.tags:
+        shape["Tags"] = tag_shapes(role.tags)
     return shape
 
 
@@ -95,7 +101,7 @@ async def create_role(call: Call, unit: Unit) -> Shape:
     )
     use_boundary(unit, account, "", role.boundary)
     save(unit, role)
-    return {"Role": role_shape(role)}
+    return {"Role": _bare_shape(role) | _extras(role)}
 
 
 @service.operation("GetRole")
@@ -203,7 +209,7 @@ async def create_service_linked_role(call: Call, unit: Unit) -> Shape:
         description=call.input.get("Description", ""),
     )
     save(unit, role)
-    return {"Role": role_shape(role)}
+    return {"Role": _bare_shape(role)}
 
 
 def linked_name(call: Call) -> str:
