@@ -35,6 +35,7 @@ from opentrail.services.s3.listing import make_token, read_token
 from opentrail.services.s3.location import CLASSIC_REGION, chosen_region
 from opentrail.services.s3.objects import bucket_of, check_tags
 from opentrail.services.s3.ownership import OWNERSHIPS
+from opentrail.services.s3.parts import drop_bytes
 from opentrail.services.s3.reading import from_epoch
 from opentrail.services.s3.tagging import BUCKET_TAGS_MAX, read_tags
 from opentrail.state import SCAN_PAGE, Unit
@@ -185,7 +186,7 @@ async def delete_bucket(call: Call, unit: Unit) -> Shape:
         )
     for key, upload in UPLOADS.all(unit, bucket.name):
         for part_key, part in PARTS.all(unit, upload.upload_id):
-            unit.writes.dropped_blobs.append(part.part.ref)
+            drop_bytes(unit, part)
             PARTS.delete(unit, *part_key)
         UPLOADS.delete(unit, *key)
     for key, _document in CONFIGS.all(unit, bucket.name):
