@@ -39,15 +39,19 @@ class Entry:
     row: ObjectVersion | None = None
 
 
-def entries(unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: str) -> Iterator[Entry]:
-    """Entries greater than `after`, in order. Endless as the bucket is; the caller stops."""
+def entries(
+    unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: str, most: int = KEYS_MAX
+) -> Iterator[Entry]:
+    """Entries greater than `after`, in order. Endless as the bucket is; the caller stops, likely behind `most`."""
     root = OBJECTS.key(bucket.name, "")
     prefix_key = OBJECTS.key(bucket.name, prefix)
     position = OBJECTS.key(bucket.name, after) if after else b""
     rolled = _common(after, prefix, delimiter)
     if rolled:
         position = root + rolled.encode("utf-8", "surrogatepass") + BEHIND_ALL
-    size = PAGE_FIRST if delimiter else PAGE_MAX
+    straight = min(most + 1, PAGE_MAX)
+    first = min(straight, PAGE_FIRST)
+    size = first if delimiter else straight
     while True:
         rows = unit.scan(prefix_key, position, size)
         jumped = False
@@ -63,7 +67,7 @@ def entries(unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: str)
             yield Entry(name, OBJECTS.decode(found.value))
         if not jumped and len(rows) < size:
             return
-        size = PAGE_FIRST if jumped else PAGE_MAX
+        size = first if jumped else straight
 
 
 def _common(name: str, prefix: str, delimiter: str) -> str:
@@ -136,7 +140,7 @@ async def list_objects_v2(call: Call, unit: Unit) -> Shape:
     token = given.get("ContinuationToken")
     after = read_token(token) if token is not None else given.get("StartAfter", "")
     prefix, delimiter = given.get("Prefix", ""), given.get("Delimiter", "")
-    page = take_page(entries(unit, bucket, prefix, delimiter, after), limit)
+    page = take_page(entries(unit, bucket, prefix, delimiter, after, limit), limit)
     output = _listing(call, bucket, page, spell, owner=bool(given.get("FetchOwner")))
     output["KeyCount"] = len(page.contents) + len(page.prefixes)
     output["MaxKeys"] = limit
@@ -157,7 +161,7 @@ async def list_objects(call: Call, unit: Unit) -> Shape:
     spell, limit = Spelling(call), page_limit(call)
     marker = given.get("Marker", "")
     prefix, delimiter = given.get("Prefix", ""), given.get("Delimiter", "")
-    page = take_page(entries(unit, bucket, prefix, delimiter, marker), limit)
+    page = take_page(entries(unit, bucket, prefix, delimiter, marker, limit), limit)
     output = _listing(call, bucket, page, spell, owner=True)
     output["Marker"] = spell(marker)
     output["MaxKeys"] = limit
