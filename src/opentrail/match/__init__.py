@@ -1,1 +1,1 @@
-"""."""
+"""Event patterns, schedules, input transformers, as PATTERNS.md tells them. Pure: knows no rule, bus or target."""
