@@ -251,3 +251,16 @@ async def test_the_cursor_passes_what_a_trail_does_not_log():
     stop = next(seq for seq, line in log_lines(house.ledger) if line["eventName"] == "StopLogging")
     assert cursor.through >= stop
     assert objects(house.ledger, "/CloudTrail/") == {}
+
+
+async def test_looking_at_the_bucket_is_recorded_and_delivered_but_does_not_go_on_for_ever():
+    house = trail_house()
+    await logging_trail(house)
+    follower = DeliveryFollower(house)
+    await append(house, record("Call"))
+    for _ in range(4):
+        await follower.flush()
+    files = objects(house.ledger, "/CloudTrail/").values()
+    looks = [line for file in files for line in json.loads(gzip.decompress(file["body"]))["Records"]]
+    assert sum(line["eventName"] == "GetBucketAcl" for line in looks) == 1
+    assert len(files) == 2

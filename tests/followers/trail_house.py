@@ -103,9 +103,10 @@ def objects(ledger: FakeLedger, part: str = "") -> dict[tuple[str, str], dict[st
 
 
 def delivered_records(ledger: FakeLedger) -> list[dict[str, Any]]:
-    """The records of all log files, file by file."""
+    """The records of all log files, file by file, without those of CloudTrail looking at its bucket."""
     files = objects(ledger, "/CloudTrail/").values()
-    return [record for file in files for record in json.loads(gzip.decompress(file["body"]))["Records"]]
+    records = [record for file in files for record in json.loads(gzip.decompress(file["body"]))["Records"]]
+    return [record for record in records if record["eventName"] != "GetBucketAcl"]
 
 
 def iso(at: float) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
 from opentrail.followers.delivery_plan import TRAIL_BYTES_MAX, Pending, addressed, put_plan
-from opentrail.followers.delivery_write import note_failure, notify, write_file
+from opentrail.followers.delivery_write import is_own_look, look_at_bucket, note_failure, notify, write_file
 from opentrail.followers.lines import epoch
 from opentrail.ports import Line, Seq
 from opentrail.record.event_selectors import read_record
@@ -131,7 +131,8 @@ class DeliveryFollower:
                 pending = self._pending.get(timeline.id)
                 if pending is None:
                     pending = self._pending[timeline.id] = Pending(self._due(record.event_time))
-                pending.add(record.recipient_account_id, record.aws_region, seq, len(line.data), record.event_time)
+                who, where = record.recipient_account_id, record.aws_region
+                pending.add(who, where, seq, len(line.data), record.event_time, is_own_look(record))
 
     def _due(self, event_time: str) -> float:
         """When a trail whose oldest undelivered event is this one delivers; what waited before a restart counts."""
@@ -212,6 +213,7 @@ class DeliveryFollower:
             await self._deliver_in_order(trail_id)
 
     async def _deliver_in_order(self, trail_id: str) -> None:
+        looked_at = 0.0
         while rows := PLANNED.page(Unit(self._house, 0.0), trail_id, limit=1):
             self._timelines.refresh()
             timeline = self._timelines.get(trail_id)
@@ -220,6 +222,9 @@ class DeliveryFollower:
             key, row = rows[0]
             number = int(PLANNED.parts(key)[1])
             try:
+                if row.looks and row.stamp != looked_at:
+                    await look_at_bucket(self._house, timeline.newest, row)
+                    looked_at = row.stamp
                 await write_file(self._house, trail_id, timeline.newest, number, row)
             except AwsError as error:
                 await note_failure(self._house, trail_id, row, error)

@@ -23,7 +23,7 @@ TRAIL_BYTES_MAX = 2 * FILE_BYTES_MAX
 class OpenFile:
     """A log file being gathered: Seqs, not lines."""
 
-    __slots__ = ("lines", "newest", "oldest", "runs", "size")
+    __slots__ = ("lines", "looks", "newest", "oldest", "runs", "size")
 
     def __init__(self) -> None:
         self.runs: list[tuple[Seq, int]] = []
@@ -31,13 +31,15 @@ class OpenFile:
         self.lines = 0
         self.oldest = ""
         self.newest = ""
+        self.looks = False
 
     @property
     def full(self) -> bool:
         return self.size >= FILE_BYTES_MAX or self.lines >= FILE_LINES_MAX
 
-    def add(self, seq: Seq, size: int, event_time: str) -> None:
+    def add(self, seq: Seq, size: int, event_time: str, own_look: bool) -> None:
         runs = self.runs
+        self.looks = self.looks or not own_look
         if runs and runs[-1][0] + runs[-1][1] == seq:
             runs[-1] = (runs[-1][0], runs[-1][1] + 1)
         else:
@@ -61,11 +63,12 @@ class Pending:
         self.files: dict[tuple[str, str], list[OpenFile]] = {}
         self.size = 0
 
-    def add(self, account_id: str, region: str, seq: Seq, size: int, event_time: str) -> None:
+    def add(self, account_id: str, region: str, seq: Seq, size: int, event_time: str, own_look: bool = False) -> None:
+        """Take in one line; `own_look`: it only tells that CloudTrail looked at a log bucket's ACL."""
         files = self.files.setdefault((account_id, region), [])
         if not files or files[-1].full:
             files.append(OpenFile())
-        files[-1].add(seq, size, event_time)
+        files[-1].add(seq, size, event_time, own_look)
         self.size += size
 
 
@@ -97,6 +100,7 @@ def planned_file(
             oldest=file.oldest,
             newest=file.newest,
             stamp=stamp,
+            looks=file.looks,
         ),
         trail_id,
         config,
@@ -118,4 +122,5 @@ def addressed(row: PlannedFile, trail_id: str, config: TrailConfig) -> PlannedFi
         stamp=row.stamp,
         digested=config.validation,
         topic_arn=config.topic_arn,
+        looks=row.looks,
     )

@@ -14,10 +14,12 @@ import msgspec
 from opentrail.call import Shape
 from opentrail.errors import AwsError
 from opentrail.followers.lines import chosen_lines
+from opentrail.record.event_selectors import RecordHead
 from opentrail.record.log_file import CONTENT_ENCODING, CONTENT_TYPE, compress, render_log_file, sha256_hex
 from opentrail.rows.cloudtrail import (
     DELIVERED,
     DELIVERY_ACL,
+    DELIVERY_PRINCIPAL,
     DELIVERY_STATUS,
     PLANNED,
     DeliveredFile,
@@ -41,6 +43,20 @@ def put_object_input(bucket: str, key: str, metadata: dict[str, str] | None = No
         "ContentEncoding": CONTENT_ENCODING,
     }
     return shape if metadata is None else shape | {"Metadata": metadata}
+
+
+def is_own_look(record: RecordHead) -> bool:
+    """Does the record only tell that CloudTrail looked at a log bucket? A delivery of nothing else is not preceded by
+    another look, or an idle account would be logged about for ever."""
+    by_cloudtrail = record.user_identity.invoked_by == DELIVERY_PRINCIPAL and record.user_identity.type == "AWSService"
+    return record.event_name == "GetBucketAcl" and by_cloudtrail
+
+
+async def look_at_bucket(house: House, config: TrailConfig, row: PlannedFile) -> None:
+    """Before it delivers, CloudTrail asks for the bucket's ACL, as its real log files show (reference: section 9)."""
+    await house.road.call(
+        as_cloudtrail(config), "s3", "GetBucketAcl", {"Bucket": row.bucket}, region=config.home_region
+    )
 
 
 async def write_file(house: House, trail_id: str, config: TrailConfig, number: int, row: PlannedFile) -> None:

@@ -115,6 +115,8 @@ class PlannedFile(Row, frozen=True):
     """Log file validation was on: a digest has to name the file."""
     topic_arn: str = ""
     """Who is told of the delivery; empty for nobody."""
+    looks: bool = False
+    """CloudTrail looks at the bucket's ACL before it delivers this file: it holds more than the records of such looks."""
 
 
 class DeliveredFile(Row, frozen=True):

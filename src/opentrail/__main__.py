@@ -1,0 +1,5 @@
+"""`python -m opentrail` is the command `opentrail`."""
+
+from opentrail.server.cli import main
+
+main()
