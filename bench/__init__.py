@@ -1,0 +1,2 @@
+"""Figures against other servers on the same machine in the same run: `python -m bench`. Knows the server only from
+outside: its command line, its port, its process id."""
