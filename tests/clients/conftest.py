@@ -1,73 +1,84 @@
-"""A real server in a process of its own, once for all tests with real clients; and where it is, with its root key."""
+"""One real server for the session, and what most of the clients' tests begin with."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-import threading
+import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ACCESS_KEY, SECRET = "AKIAOPENTRAILCLIENTS", "secret-of-the-client-tests-secret-of-the"
-START_SECONDS_MAX = 60.0
-_LISTENING = re.compile(r"listening on (https?://\S+)")
+from tests.clients.server_process import OTHER_ACCOUNT, OTHER_KEY, OTHER_SECRET, ServerProcess
+from tests.clients.trail_log import TrailLog, new_trail
 
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where it listens, and the key of its root user."""
-
-    endpoint: str
-    access_key_id: str
-    secret_access_key: str
-    region: str = "us-east-1"
+Server = ServerProcess
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("data")
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from opentrail.server.cli import main; main()", "serve", "--port", "0"],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=_environment(directory),
-        )
-    timer = threading.Timer(START_SECONDS_MAX, process.kill)  # unblocks the reading of a banner that never comes
-    timer.start()
-    try:
-        endpoint = _endpoint(process, directory / "log")
-        timer.cancel()
-        yield Server(endpoint, ACCESS_KEY, SECRET)
-    finally:
-        timer.cancel()
-        process.terminate()
-        process.communicate(timeout=START_SECONDS_MAX)
-
-
-def _environment(directory: Path) -> dict[str, str]:
-    source = str(Path(__file__).parents[2] / "src")
-    return {
-        **os.environ,
-        "PYTHONPATH": source,
-        "PYTHONUNBUFFERED": "1",
-        "OPENTRAIL_DATA_DIR": str(directory / "opentrail"),
-        "OPENTRAIL_ROOT_ACCESS_KEY_ID": ACCESS_KEY,
-        "OPENTRAIL_ROOT_SECRET_ACCESS_KEY": SECRET,
+    """A server with two accounts. The second one got its root by a start of its own, as somebody may who moves the
+    server to another account id; both stay."""
+    directory: Path = tmp_path_factory.mktemp("server")
+    other = {
+        "account_id": OTHER_ACCOUNT,
+        "root_access_key_id": OTHER_KEY,
+        "root_secret_access_key": OTHER_SECRET,
     }
+    first = ServerProcess(directory, **other).start()
+    assert first.stop() == 0
+    process = ServerProcess(directory)
+    try:
+        yield process.start()
+        assert process.stop() == 0
+        assert not process.tracebacks()
+    finally:
+        process.kill()
 
 
-def _endpoint(process: subprocess.Popen[str], log: Path) -> str:
-    """What the banner says; a server that does not start says why."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        found = _LISTENING.search(line)
-        if found:
-            return found[1]
-    raise RuntimeError(f"the server did not start:\n{log.read_text()}")
+@pytest.fixture(autouse=True)
+def no_traceback(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test may leave a traceback in the server's log."""
+    watched: Server | None = request.getfixturevalue("server") if "server" in request.fixturenames else None
+    before = watched.tracebacks() if watched else 0
+    yield
+    if watched and watched.tracebacks() > before:
+        raise AssertionError(watched.log()[-20_000:])
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def s3(server: Server) -> Any:
+    return server.client("s3")
+
+
+@pytest.fixture(scope="session")
+def iam(server: Server) -> Any:
+    return server.client("iam")
+
+
+@pytest.fixture(scope="session")
+def sts(server: Server) -> Any:
+    return server.client("sts")
+
+
+@pytest.fixture(scope="session")
+def cloudtrail(server: Server) -> Any:
+    return server.client("cloudtrail")
+
+
+@pytest.fixture
+def bucket(s3: Any, name: str) -> str:
+    s3.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def trail(s3: Any, cloudtrail: Any) -> TrailLog:
+    """The session's trail, which logs everything in every region."""
+    return new_trail(s3, cloudtrail, f"everything-{uuid.uuid4().hex[:8]}")

@@ -30,6 +30,8 @@ TOOLS = Path(sys.executable).parent
 class ServerProcess:
     """`opentrail serve` on a free port. `options` are long options without dashes."""
 
+    access_key_id, secret_access_key, region = ROOT_KEY, ROOT_SECRET, REGION
+
     def __init__(self, directory: Path, **options: str) -> None:
         self.directory = directory
         self.options = {
@@ -79,10 +81,13 @@ class ServerProcess:
         """What the server wrote to its standard error."""
         return self.log_path.read_text(errors="replace")
 
-    def tracebacks(self) -> str:
-        """The log, if there is a traceback in it; otherwise empty."""
-        text = self.log()
-        return text if "Traceback" in text else ""
+    def tracebacks(self) -> int:
+        """How many tracebacks are in the log: the gate writes one for each InternalError, a follower for each fall."""
+        return self.log().count("Traceback")
+
+    @property
+    def endpoint(self) -> str:
+        return self.url
 
     @property
     def port(self) -> int:

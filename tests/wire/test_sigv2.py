@@ -73,3 +73,11 @@ def test_only_subresources_are_part_of_the_resource(query, resource):
 def test_amz_headers_are_sorted_and_take_the_date_away():
     headers = {"x-amz-date": "now", "x-amz-acl": "private", "date": "then"}
     assert sigv2.string_to_sign("PUT", "/b", "", headers, "") == "PUT\n\n\n\nx-amz-acl:private\nx-amz-date:now\n/b"
+
+
+@pytest.mark.parametrize(
+    ("path", "spellings"),
+    [("/", ("/",)), ("/b", ("/b", "/b/")), ("/b/", ("/b/",)), ("/b/k", ("/b/k",)), ("", ("",))],
+)
+def test_a_buckets_path_may_be_signed_with_a_slash(path, spellings):
+    assert sigv2.signed_paths(path) == spellings

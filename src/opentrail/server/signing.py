@@ -8,11 +8,12 @@ from __future__ import annotations
 from hashlib import sha256
 
 from opentrail.call import ANONYMOUS, Call
+from opentrail.errors import AwsError
 from opentrail.services.identity import find_credentials
 from opentrail.state import House, Unit
 from opentrail.wire.route import Route
 from opentrail.wire.signature import read_signature, verify
-from opentrail.wire.signature_faults import missing_token
+from opentrail.wire.signature_faults import missing_token, respelled
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 """Bytes of a request that is read whole: JSON, forms, XML documents."""
@@ -38,7 +39,10 @@ class Signer:
             call.account_id = ANONYMOUS.account_id
             return
         unit = Unit(self._house, call.started_at)
-        credentials = find_credentials(unit, signed.access_key_id, signed.session_token, s3=s3)
+        try:
+            credentials = find_credentials(unit, signed.access_key_id, signed.session_token, s3=s3)
+        except AwsError as error:
+            raise respelled(error, signed.dialect) from error
         digest = ""
         if not s3:
             if not call.raw_body:

@@ -143,9 +143,12 @@ def _verify_v2(request: HttpRequest, signed: Signed, secret: str, now: float, bu
         if now > signed.expires:
             raise faults.expired_at(signed.expires, now)
         headers = _with_parameters(request)
-    text = sigv2.string_to_sign(request.method, request.path, request.query, headers, bucket_in_host, expires)
-    expected = sigv2.sign(secret, text)
-    if not sigv4.same(expected, signed.signature):
+    for path in (request.path,) if bucket_in_host else sigv2.signed_paths(request.path):
+        text = sigv2.string_to_sign(request.method, path, request.query, headers, bucket_in_host, expires)
+        expected = sigv2.sign(secret, text)
+        if sigv4.same(expected, signed.signature):
+            break
+    else:
         raise faults.mismatch("s3", signed.access_key_id, text, signed.signature)
     if not expires:
         _check_skew(signed, now)

@@ -19,6 +19,14 @@ SKEW_MAX = 900
 Dialect = Literal["s3", "query", "json", "rest"]
 """Whose vocabulary: S3's; a query service's; a service's with `X-Amz-Target`; any other."""
 
+_KEY_FAULTS: Mapping[tuple[Dialect, str], tuple[str, int]] = {
+    ("query", "ExpiredToken"): ("ExpiredToken", 403),
+    ("json", "ExpiredToken"): ("ExpiredTokenException", 400),
+    ("rest", "ExpiredToken"): ("ExpiredTokenException", 403),
+    ("json", "InvalidClientTokenId"): ("UnrecognizedClientException", 400),
+    ("rest", "InvalidClientTokenId"): ("UnrecognizedClientException", 403),
+}
+
 MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your "
     "{}. Consult the service documentation for details."
@@ -51,6 +59,15 @@ def invalid(dialect: Dialect, message: str) -> AwsError:
 def incomplete(message: str) -> AwsError:
     """A signature that lacks something (services other than S3)."""
     return AwsError("IncompleteSignature", message, 400)
+
+
+def respelled(error: AwsError, dialect: Dialect) -> AwsError:
+    """What is wrong with a key or its token, as services of this dialect call it; anything else unchanged.
+
+    Source: the common errors of AWS's query and JSON services.
+    """
+    code, status = _KEY_FAULTS.get((dialect, error.code), (error.code, error.status))
+    return error if (code, status) == (error.code, error.status) else AwsError(code, error.message, status)
 
 
 def missing_token(request: HttpRequest) -> AwsError:

@@ -89,6 +89,12 @@ def canonical_resource(path: str, query: str, bucket_in_host: str) -> str:
     return resource + "?" + "&".join(text for _, text in sorted(marks, key=lambda mark: mark[0]))
 
 
+def signed_paths(path: str) -> tuple[str, ...]:
+    """The spellings of a path that a client may have signed: a bucket's own path is the same with and without the slash
+    at its end, and botocore signs it with one that it does not send."""
+    return (path, path + "/") if path.count("/") == 1 and path != "/" else (path,)
+
+
 def _decode(text: str) -> str:
     return unquote_to_bytes(wire_bytes(text)).decode("latin-1") if "%" in text else text
 
