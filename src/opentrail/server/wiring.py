@@ -116,7 +116,8 @@ async def _open(settings: Settings, lock: int) -> tuple[House, Gate, tuple[str, 
     access_key_id, secret, created = ensure_root(unit, settings)
     await ledger.commit(unit.writes, ())
     road.gate = Gate(house, SERVICES, clock, Signer(house))
-    return house, road.gate, (access_key_id, secret) if created else None
+    shown = created and not settings.root_access_key_id
+    return house, road.gate, (access_key_id, secret) if shown else None
 
 
 def _followers(house: House) -> list[Follower]:
