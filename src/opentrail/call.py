@@ -1,14 +1,17 @@
 """The nouns of one call: what came in, who sent it, what it asks for, and what became of it.
 
 A `Call` is filled in once, from top to bottom, by the gate; the answer, the audit record and the metrics are functions of
-it. A field is added here only if the record or the answer needs it. Nothing here does I/O or knows a service.
+it. A field is added here only if the record or the answer needs it. Nothing here does I/O or knows a service. What is
+made for every call is a msgspec.Struct, which is made several times faster than a dataclass.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
 
 from opentrail.errors import AwsError
 
@@ -50,8 +53,7 @@ class Tls:
     cipher_suite: str
 
 
-@dataclass(slots=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct):
     """One HTTP request as it stood on the wire.
 
     `path` and `query` are the raw, still percent-encoded text before and after the first `?`. `headers` has lower-case
@@ -85,8 +87,7 @@ class ByteStream(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     """What goes back. `body` is bytes or a stream.
 
     With `seal` set, the edge holds the last chunk back, awaits `seal(bytes_sent, complete)` (which makes the record durable;
@@ -162,17 +163,16 @@ class Resource:
     prefix: bool = False
 
 
-@dataclass(slots=True)
-class Evidence:
+class Evidence(msgspec.Struct):
     """What only the handler knows and only the record shows."""
 
-    additional: dict[str, Any] = field(default_factory=dict)
+    additional: dict[str, Any] = msgspec.field(default_factory=dict)
     """Extra members of additionalEventData (`SSEApplied`, `aclRequired`, `objectSize`, …)."""
-    resources: list[Resource] = field(default_factory=list)
+    resources: list[Resource] = msgspec.field(default_factory=list)
     """Resources beyond those derived from bucket and key (the source of a copy, a role, …), in order."""
     owner_account_id: str = ""
     """Account that owns what was touched (the bucket's), when it is known; decides who else gets a copy."""
-    response_headers: dict[str, str] = field(default_factory=dict)
+    response_headers: dict[str, str] = msgspec.field(default_factory=dict)
     """S3: the response headers as sent; the record selects from them."""
     object_size: int | None = None
 
@@ -181,8 +181,7 @@ SignatureVersion = Literal["", "SigV2", "SigV4"]
 AuthenticationMethod = Literal["", "AuthHeader", "QueryString", "HtmlForm"]
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """One API call. Times are epoch seconds (float). See `server.gate` for who fills in what, and when."""
 
     request: HttpRequest
@@ -196,14 +195,14 @@ class Call:
     principal: Principal = ANONYMOUS
     signature_version: SignatureVersion = ""
     authentication_method: AuthenticationMethod = ""
-    input: Shape = field(default_factory=dict)
+    input: Shape = msgspec.field(default_factory=dict)
     body: Body | None = None
     """S3: the decoded payload stream (aws-chunked framing removed); None when the input was read whole."""
     raw_body: bytes = b""
     """The body as sent, when it was read whole (XML, JSON, form); S3's requestParameters are made of it."""
-    stash: dict[str, Any] = field(default_factory=dict)
+    stash: dict[str, Any] = msgspec.field(default_factory=dict)
     """What a handler must not do twice when the call is walked again after a Conflict (a stored blob)."""
-    may: Callable[[Access], bool] = field(default=lambda _access: False)
+    may: Callable[[Access], bool] = lambda _access: False
     """Asks the one permission check a further question (never a refusal by itself)."""
 
     output: Shape | None = None
@@ -215,7 +214,7 @@ class Call:
     finished_at: float = 0.0
     bytes_in: int = 0
     bytes_out: int = 0
-    evidence: Evidence = field(default_factory=Evidence)
+    evidence: Evidence = msgspec.field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +228,7 @@ class AclGrants:
     """The ACL permission that would allow this action: READ, WRITE, READ_ACP, WRITE_ACP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """One question to the permission check: may the caller do `action` on `resource`?
 
     `resource_policy` is JSON text of the resource's own policy (bucket, topic, queue; for AssumeRole the trust policy),
@@ -243,7 +241,7 @@ class Access:
     resource_account: str = ""
     resource_policy: str = ""
     acl: AclGrants | None = None
-    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     restrict_public: bool = False
     """Public access block: RestrictPublicBuckets is on, so a public policy admits only the owner's account."""
     trust: bool = False

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from opentrail.call import ByteStream, Principal, Shape
 
 Key = bytes
@@ -20,8 +22,7 @@ writes carry its last Seq as their version."""
 LineKind = Literal["record", "event"]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One canonical line, serialised once. A `record` is a CloudTrail record; an `event` an EventBridge event that is no
     API call (PutEvents, a pipeline's state change). `data` is one line of compact JSON in UTF-8, without a newline."""
 
@@ -39,17 +40,16 @@ class Versioned:
     """The value as `state.Table` decoded it, kept with it so that a hot row is decoded once."""
 
 
-@dataclass(slots=True)
-class Writes:
+class Writes(msgspec.Struct):
     """What a unit wants to become true, and what it has relied on."""
 
-    puts: dict[Key, bytes] = field(default_factory=dict)
-    deletes: set[Key] = field(default_factory=set)
-    reads: dict[Key, Seq] = field(default_factory=dict)
+    puts: dict[Key, bytes] = msgspec.field(default_factory=dict)
+    deletes: set[Key] = msgspec.field(default_factory=set)
+    reads: dict[Key, Seq] = msgspec.field(default_factory=dict)
     """Version seen of each key read; 0 for a key that was absent."""
-    blobs: list[str] = field(default_factory=list)
+    blobs: list[str] = msgspec.field(default_factory=list)
     """Refs of blobs that become referenced by this commit."""
-    dropped_blobs: list[str] = field(default_factory=list)
+    dropped_blobs: list[str] = msgspec.field(default_factory=list)
     """Refs that this commit lets go; the gate removes their bytes once it is durable."""
 
     def include(self, other: Writes) -> None:

@@ -8,8 +8,9 @@ only the owner gets a record, and a call on nobody's resource leaves none. Knows
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from opentrail.call import Call
 
@@ -20,8 +21,7 @@ REFUSALS: Final = frozenset({"AccessDenied", "AllAccessDisabled", "AccountProble
 MAIL_GRANT: Final = "emailaddress"
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(msgspec.Struct, frozen=True):
     """One copy. `foreign`: the copy of an owner who is not the caller, with the reduced identity."""
 
     account_id: str

@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -46,8 +45,7 @@ CONFLICTS_MAX = 8
 log = logging.getLogger("opentrail.gate")
 
 
-@dataclass(slots=True)
-class Walk:
+class Walk(msgspec.Struct):
     """One call on its way, with what only the road needs to know."""
 
     call: Call

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from opentrail.call import HttpRequest
 from opentrail.errors import AwsError
@@ -42,8 +43,7 @@ _AMAZON_HOST = re.compile(
 )
 
 
-@dataclass(slots=True)
-class Route:
+class Route(msgspec.Struct):
     """What a request asks for. `labels` are the URI's, decoded; `region` is empty when neither the credential scope nor
     the host names one; `virtual_host` means that the bucket stands in the Host header."""
 

@@ -7,8 +7,10 @@ CopyObject and UploadPartCopy.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
+
+from msgspec.structs import replace
 
 from opentrail.call import Access, Call, Resource
 from opentrail.errors import AwsError

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from opentrail.access.acl import ALL_USERS, AUTHENTICATED_USERS, canonical_id
 from opentrail.call import Access, AclGrants, Call

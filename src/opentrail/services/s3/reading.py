@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from opentrail.call import ByteStream, Call, Shape
 from opentrail.errors import AwsError
@@ -33,8 +34,7 @@ OVERRIDES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """The bytes of an object that are asked for. `partial`: answer 206 with Content-Range."""
 
     offset: int
