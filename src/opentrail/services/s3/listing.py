@@ -212,11 +212,16 @@ def make_token(after: str) -> str:
 
 def read_token(token: str) -> str:
     """What `make_token` hid; raises AwsError("InvalidArgument") for anything else."""
+    after = _hidden(token)
+    if after is None:
+        message = "The continuation token provided is incorrect"
+        raise AwsError("InvalidArgument", message, 400, ArgumentName="continuation-token")
+    return after
+
+
+def _hidden(token: str) -> str | None:
     try:
         data = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-        if data[:1] == b"1":
-            return data[1:].decode("utf-8")
+        return data[1:].decode("utf-8") if data[:1] == b"1" else None
     except (binascii.Error, UnicodeError):
-        pass
-    message = "The continuation token provided is incorrect"
-    raise AwsError("InvalidArgument", message, 400, ArgumentName="continuation-token")
+        return None
