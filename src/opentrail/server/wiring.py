@@ -27,7 +27,7 @@ from opentrail.server.loops import end, follow, spawn
 from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.service import Service
-from opentrail.services import cloudtrail, codepipeline, events, iam, s3control, sts
+from opentrail.services import cloudtrail, codepipeline, events, iam, organizations, s3control, sts
 from opentrail.services.identity import ensure_root
 from opentrail.services.s3 import service as s3
 from opentrail.services.sts_sessions import role_session
@@ -39,7 +39,8 @@ from opentrail.stores.ledger_sqlite import SqliteLedger
 from opentrail.targets.plugs import target_plugs
 
 SERVICES: dict[str, Service] = {
-    module.service.name: module.service for module in (s3, s3control, iam, sts, cloudtrail, events, codepipeline)
+    module.service.name: module.service
+    for module in (s3, s3control, iam, sts, organizations, cloudtrail, events, codepipeline)
 }
 """The services that are built, by botocore's name."""
 KEY_FILE = "server.key"
