@@ -215,6 +215,7 @@ async def test_who_writes_into_anothers_bucket_owns_the_object_unless_handed_ove
     assert (await world.put_object(Bucket=BUCKET, Key="k", body=b"x", by=root(OTHER))).status == 200
     assert (await world.get_object(Bucket=BUCKET, Key="k")).status == 403, "the bucket's owner does not own it"
     assert (await world.get_object_acl(Bucket=BUCKET, Key="k", by=root(OTHER))).parsed["Owner"] == {"ID": THEM}
+    assert (await world.get_object(Bucket=BUCKET, Key="k", by=root(OTHER))).status == 200
     handed = {"ACL": "bucket-owner-full-control"}
     await world.put_object_acl(Bucket=BUCKET, Key="k", by=root(OTHER), **handed)
     assert (await world.get_object(Bucket=BUCKET, Key="k")).status == 200

@@ -152,6 +152,36 @@ async def test_another_account_needs_both_sides(world: World):
     assert refused.error["Message"] == "Access Denied"
 
 
+async def test_policies_can_ask_for_tags(world: World):
+    conditions = {
+        "s3:GetObject": {"StringEquals": {"s3:ExistingObjectTag/Class": "open"}},
+        "s3:PutObject": {"StringEquals": {"s3:RequestObjectTag/class": "open"}},
+        "s3:PutObjectTagging": {"ForAllValues:StringEquals": {"s3:RequestObjectTagKeys": ["class", "more"]}},
+    }
+    statements = [
+        allow(action, f"{ARN}/*", Principal={"AWS": OTHER}, Condition=condition)
+        for action, condition in conditions.items()
+    ]
+    assert (await world.put_bucket_policy(Bucket=BUCKET, Policy=policy(*statements))).status == 204
+    await world.put_object(Bucket=BUCKET, Key="open", body=b"x", Tagging="class=open")
+    await world.put_object(Bucket=BUCKET, Key="shut", body=b"x", Tagging="class=shut")
+    them = root(OTHER)
+    assert (await world.get_object(Bucket=BUCKET, Key="open", by=them)).status == 200
+    assert (await world.get_object(Bucket=BUCKET, Key="shut", by=them)).status == 403
+    assert (await world.put_object(Bucket=BUCKET, Key="k", by=them)).status == 403
+    assert (await world.put_object(Bucket=BUCKET, Key="open", by=them)).status == 403, (
+        "old tags say nothing of new bytes"
+    )
+    assert (await world.put_object(Bucket=BUCKET, Key="k", Tagging="class=open", by=them)).status == 200
+    assert (await world.put_object(Bucket=BUCKET, Key="k", Tagging="class=open&other=1", by=them)).status == 403
+    assert (await world.put_object(Bucket=BUCKET, Key="k", Tagging="&" * 2_000, by=them)).status == 403
+    given = {"Bucket": BUCKET, "Key": "k", "by": them}
+    more = {"Tagging": {"TagSet": [{"Key": "more", "Value": "1"}]}}
+    other = {"Tagging": {"TagSet": [{"Key": "other", "Value": "1"}]}}
+    assert (await world.put_object_tagging(**given, **more)).status == 200
+    assert (await world.put_object_tagging(**given, **other)).status == 403
+
+
 async def test_log_delivery_of_a_trail(world: World):
     writer = service_principal("cloudtrail.amazonaws.com")
     statements = (

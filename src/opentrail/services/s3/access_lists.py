@@ -14,11 +14,10 @@ from opentrail.services.s3.grants import (
     acls_disabled,
     document_acl,
     headers_acl,
-    owner_alone,
     refuse_public_acl,
     shown_acl,
 )
-from opentrail.services.s3.guard import effective_access_block
+from opentrail.services.s3.guard import effective_access_block, owner_alone
 from opentrail.services.s3.objects import bucket_of, readable_version
 from opentrail.services.s3.versions import replace_version
 from opentrail.state import Unit

@@ -206,8 +206,3 @@ def shown_acl(acl: Acl) -> Shape:
             for grant in acl.grants
         ],
     }
-
-
-def owner_alone(owner_id: str) -> Acl:
-    """What holds where no list was given or lists are disabled."""
-    return Acl(owner_id, (Grant(owner_id, "FULL_CONTROL"),))

@@ -15,7 +15,8 @@ from opentrail.access.acl import ALL_USERS, AUTHENTICATED_USERS, canonical_id
 from opentrail.call import Access, AclGrants, Call
 from opentrail.errors import AwsError
 from opentrail.model.shapes import Operation
-from opentrail.rows.s3 import ACCOUNT_ACCESS_BLOCKS, BUCKETS, Acl, Bucket, ObjectVersion, PublicAccessBlock
+from opentrail.rows.s3 import ACCOUNT_ACCESS_BLOCKS, BUCKETS, Acl, Bucket, Grant, ObjectVersion, PublicAccessBlock
+from opentrail.services.s3.tag_conditions import ObjectKeys
 from opentrail.services.s3.versions import find_version
 from opentrail.state import Unit
 
@@ -151,18 +152,19 @@ def question(call: Call, unit: Unit, bucket: Bucket, action: str, key: str, vers
     `version_id` is the version meant where that is not the one the request names (the source of a copy); empty is the
     newest."""
     block = effective_access_block(unit, bucket)
+    meant = call.input.get("VersionId", "") if version_id is None else version_id
     return Access(
         action,
         f"arn:aws:s3:::{bucket.name}/{key}" if key else f"arn:aws:s3:::{bucket.name}",
         bucket.owner,
         bucket.policy,
-        _acl_grants(unit, bucket, action, key, block, _meant(call, version_id)),
-        condition_keys(call),
+        _acl_grants(unit, bucket, action, key, block, meant),
+        _object_keys(call, unit, bucket, action, key, meant) if key else condition_keys(call),
         restrict_public=block is not None and block.restrict_public_buckets,
     )
 
 
-def condition_keys(call: Call) -> Mapping[str, tuple[str, ...]]:
+def condition_keys(call: Call) -> dict[str, tuple[str, ...]]:
     """S3's own condition keys of this request, by lower-case name."""
     keys: dict[str, tuple[str, ...]] = {}
     headers = call.request.headers
@@ -176,6 +178,12 @@ def condition_keys(call: Call) -> Mapping[str, tuple[str, ...]]:
         keys["s3:authtype"] = ("REST-QUERY-STRING" if call.authentication_method == "QueryString" else "REST-HEADER",)
         keys["s3:signatureversion"] = ("AWS4-HMAC-SHA256" if call.signature_version == "SigV4" else "AWS",)
     return keys
+
+
+def _object_keys(
+    call: Call, unit: Unit, bucket: Bucket, action: str, key: str, version_id: str
+) -> Mapping[str, tuple[str, ...]]:
+    return ObjectKeys(condition_keys(call)).about(call, unit, bucket, action, key, version_id)
 
 
 def effective_access_block(unit: Unit, bucket: Bucket) -> PublicAccessBlock | None:
@@ -192,10 +200,6 @@ def effective_access_block(unit: Unit, bucket: Bucket) -> PublicAccessBlock | No
     )
 
 
-def _meant(call: Call, version_id: str | None) -> str:
-    return call.input.get("VersionId", "") if version_id is None else version_id
-
-
 def _acl_grants(
     unit: Unit, bucket: Bucket, action: str, key: str, block: PublicAccessBlock | None, version_id: str
 ) -> AclGrants | None:
@@ -204,7 +208,7 @@ def _acl_grants(
         return None
     ignore = block is not None and block.ignore_public_acls
     if action in BUCKET_ACL_PERMISSIONS:
-        acl = bucket.acl or Acl(canonical_id(bucket.owner))
+        acl = bucket.acl or owner_alone(canonical_id(bucket.owner))
         return _grants(acl, BUCKET_ACL_PERMISSIONS[action], ignore)
     if action in OBJECT_ACL_PERMISSIONS and key:
         version = find_version(unit, bucket, key, version_id)
@@ -215,7 +219,12 @@ def _acl_grants(
 
 def object_acl(version: ObjectVersion) -> Acl:
     """The ACL of a version; without one, its owner has full control."""
-    return version.acl or Acl(canonical_id(version.owner))
+    return version.acl or owner_alone(canonical_id(version.owner))
+
+
+def owner_alone(owner_id: str) -> Acl:
+    """What holds where no list was given or lists are disabled."""
+    return Acl(owner_id, (Grant(owner_id, "FULL_CONTROL"),))
 
 
 def _grants(acl: Acl, permission: str, ignore_public: bool) -> AclGrants:
