@@ -273,7 +273,7 @@ REFUSED: list[tuple[str, Callable[[Any, str], Any]]] = [
     ("GetObject", lambda s3, bucket: s3.get_object(Bucket=bucket, Key="absent")),
     ("GetBucketTagging", lambda s3, bucket: s3.get_bucket_tagging(Bucket=bucket)),
     ("GetBucketWebsite", lambda s3, bucket: s3.get_bucket_website(Bucket=bucket)),
-    ("DeleteObject", lambda s3, bucket: s3.delete_object(Bucket=bucket + "-absent", Key="k")),
+    ("DeleteBucket", lambda s3, bucket: s3.delete_bucket(Bucket=bucket + "-absent")),
 ]
 
 
