@@ -15,7 +15,8 @@ import msgspec
 from opentrail.call import ByteStream, Principal, Shape
 
 Key = bytes
-"""Keys sort as bytes. Parts are joined by NUL by `state.Table`; the first part names the table."""
+"""Keys sort as bytes. Parts are joined by NUL by `state.Table`; the first part names the table. Keys that begin with NUL,
+and the tables `blob` and `blob-drop`, are the engines' own."""
 Seq = int
 """Place in the ledger, ever growing. Every line has one of its own; a commit without lines takes one too. A commit's
 writes carry its last Seq as their version."""
@@ -89,9 +90,10 @@ class Ledger(Protocol):
     async def commit(self, writes: Writes, lines: Sequence[Line]) -> Seq:
         """All or nothing, durable on return; the Seq of its last line (of the commit itself when it has none).
 
-        MUST raise Conflict if a key of `writes.reads` has another version by now, and LedgerUnavailable if it could
-        not be made durable, in which case nothing of it happened. A crash before it returns leaves all or nothing. It
-        MUST accept the commit (check and order it) before its first suspension.
+        MUST raise Conflict if a key of `writes.reads` has another version by now, unless nothing is put or deleted (it
+        was true when it was read), and LedgerUnavailable if it could not be made durable, in which case nothing of it
+        happened. A crash before it returns leaves all or nothing. It MUST accept the commit (check and order it)
+        before its first suspension; a caller that goes away afterwards does not undo it.
         """
         ...
 
@@ -107,8 +109,20 @@ class Ledger(Protocol):
         """Return the head as soon as it is greater than `after`."""
         ...
 
+    def is_referenced(self, ref: str) -> bool:
+        """Is the blob named by a commit, and by none since let go?"""
+        ...
+
+    def dropped_refs(self) -> Sequence[str]:
+        """Blobs let go by a durable commit and not yet forgotten: a crash may have left their bytes."""
+        ...
+
+    async def forget_dropped(self, refs: Sequence[str]) -> None:
+        """Their bytes are gone: nothing needs to remember them."""
+        ...
+
     async def close(self) -> None:
-        """Make everything accepted durable, then let go."""
+        """Make everything accepted durable, then let go. A later commit MUST raise LedgerUnavailable."""
         ...
 
 

@@ -9,9 +9,6 @@ from collections.abc import Sequence
 from opentrail.errors import Conflict, LedgerUnavailable
 from opentrail.ports import Key, Line, Seq, Versioned, Writes
 
-LINELESS_SHIFT = 48
-"""A commit without lines gets a version of its own above every Seq, so that no two commits share one."""
-
 
 class FakeLedger:
     """Satisfies `ports.Ledger`. `fail_next` makes the next commit raise LedgerUnavailable, changing nothing."""
@@ -21,7 +18,12 @@ class FakeLedger:
         self.lines: list[Line] = []
         self.commits = 0
         self.fail_next = False
+        self.closed = False
         self._keys: list[Key] = []
+        self._seqs: list[Seq] = []
+        self._head: Seq = 0
+        self._blobs: set[str] = set()
+        self._dropped: set[str] = set()
         self._grown = asyncio.Event()
 
     def get(self, key: Key) -> Versioned | None:
@@ -48,35 +50,50 @@ class FakeLedger:
         return found
 
     async def commit(self, writes: Writes, lines: Sequence[Line]) -> Seq:
-        if self.fail_next:
+        if self.fail_next or self.closed:
             self.fail_next = False
-            raise LedgerUnavailable("asked to fail")
-        for key, seen in writes.reads.items():
-            row = self.rows.get(key)
-            if (0 if row is None else row.version) != seen:
-                raise Conflict(key)
+            raise LedgerUnavailable("asked to fail, or closed")
+        if writes.puts or writes.deletes:
+            self._check(writes)
         self.commits += 1
-        self.lines.extend(lines)
-        version = len(self.lines) if lines else (self.commits << LINELESS_SHIFT)
+        self._add_lines(lines)
         for key in writes.deletes:
             self._remove(key)
         for key, value in writes.puts.items():
             if key not in self.rows:
                 insort(self._keys, key)
-            self.rows[key] = Versioned(value, version)
+            self.rows[key] = Versioned(value, self._head)
+        self._blobs |= set(writes.blobs)
+        self._blobs -= set(writes.dropped_blobs)
+        self._dropped |= set(writes.dropped_blobs)
         self._grown.set()
+        seq = self._head
         await asyncio.sleep(0)
-        return len(self.lines)
+        return seq
+
+    def _check(self, writes: Writes) -> None:
+        for key, seen in writes.reads.items():
+            row = self.rows.get(key)
+            if (0 if row is None else row.version) != seen:
+                raise Conflict(key)
+
+    def _add_lines(self, lines: Sequence[Line]) -> None:
+        first = self._head + 1
+        self._head += max(len(lines), 1)
+        del self._seqs[len(self.lines) :]  # a test may have taken lines away
+        self._seqs.extend(range(first, first + len(lines)))
+        self.lines.extend(lines)
 
     def _remove(self, key: Key) -> None:
         if self.rows.pop(key, None) is not None:
             del self._keys[bisect_left(self._keys, key)]
 
     def read(self, after: Seq, limit: int) -> Sequence[tuple[Seq, Line]]:
-        return list(enumerate(self.lines[after : after + limit], start=after + 1))
+        start = bisect_right(self._seqs, after, hi=min(len(self._seqs), len(self.lines)))
+        return list(zip(self._seqs[start : start + limit], self.lines[start : start + limit], strict=False))
 
     def head(self) -> Seq:
-        return len(self.lines)
+        return self._head
 
     async def wait(self, after: Seq) -> Seq:
         while self.head() <= after:
@@ -84,8 +101,17 @@ class FakeLedger:
             await self._grown.wait()
         return self.head()
 
+    def is_referenced(self, ref: str) -> bool:
+        return ref in self._blobs
+
+    def dropped_refs(self) -> Sequence[str]:
+        return sorted(self._dropped)
+
+    async def forget_dropped(self, refs: Sequence[str]) -> None:
+        self._dropped -= set(refs)
+
     async def close(self) -> None:
-        return None
+        self.closed = True
 
 
 def prefix_end(prefix: Key) -> Key:

@@ -38,7 +38,7 @@ async def test_commit_conflicts_and_changes_nothing():
     with pytest.raises(Conflict):
         await ledger.commit(Writes(puts={b"b": b"2"}, reads={b"b": 0}), [Line("record", b"{}")])
     assert ledger.get(b"b").value == b"b"
-    assert ledger.head() == 0
+    assert ledger.head() == 1
     ledger.fail_next = True
     with pytest.raises(LedgerUnavailable):
         await ledger.commit(Writes(puts={b"b": b"2"}), [])

@@ -210,5 +210,5 @@ def names(records: list[dict[str, Any]]) -> list[str]:
 
 
 def log_lines(ledger: FakeLedger) -> Iterator[tuple[int, dict[str, Any]]]:
-    for seq, line in enumerate(ledger.lines, 1):
+    for seq, line in ledger.read(0, len(ledger.lines)):
         yield seq, json.loads(line.data)

@@ -43,14 +43,14 @@ class WriterChannel:
         )
         theirs.close()
         self._socket = ours
-        self._unsent = b""
+        self._unsent = memoryview(b"")
         self._heard = b""
         self._loop.add_reader(ours.fileno(), self._hear)
 
     def send(self, batch: Batch) -> None:
         """Hand a batch to the writer; what the socket does not take at once follows when it can."""
         data = encode(batch)
-        self._unsent += FRAME.pack(len(data)) + data
+        self._unsent = memoryview(b"".join((self._unsent, FRAME.pack(len(data)), data)))
         self._push()
 
     def _push(self) -> None:

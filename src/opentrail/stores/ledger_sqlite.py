@@ -27,6 +27,8 @@ GATHER_SECONDS = 0.001
 """Under load a batch of fewer commits waits this long for more, since what a batch costs does not depend on its size."""
 PENDING_COMMITS_MAX = 65_536
 """Commits accepted and not yet durable; beyond it the ledger refuses (503) rather than grow."""
+KEY_BYTES_MAX = 4_096
+"""No key is longer: table, bucket, S3's key of 1,024 bytes, a version."""
 
 _KINDS: tuple[LineKind, ...] = ("record", "event")
 
@@ -58,6 +60,7 @@ class SqliteLedger:
         self._under_way: list[_Commit] = []
         self._pending_count = 0
         self._writing = False
+        self._closed = False
         self._cache = RowCache()
         self._waiters: list[tuple[Seq, asyncio.Future[Seq]]] = []
         self._channel = WriterChannel(path, keep_open, self._settled, self._writer_lost)
@@ -104,6 +107,8 @@ class SqliteLedger:
         reverse: bool,
     ) -> list[tuple[Key, Versioned]]:
         """Rows of the file and of the overlay in order; the overlay wins, its deletions take rows away."""
+        if limit <= 0:
+            return []
         hidden = sum(1 for found in pending.values() if found is None)
         rows = self._reader.execute(query, (*bounds, limit + hidden)).fetchall()
         if not pending:
@@ -123,6 +128,8 @@ class SqliteLedger:
     def _accept(self, writes: Writes, lines: Sequence[Line]) -> asyncio.Future[Seq]:
         if writes.puts or writes.deletes:
             self._check(writes.reads)
+        if self._closed:
+            raise LedgerUnavailable("the ledger is closed")
         if self._pending_count >= PENDING_COMMITS_MAX:
             raise LedgerUnavailable("too many commits are waiting for the disk")
         first = self._next
@@ -195,6 +202,7 @@ class SqliteLedger:
         return await waiter
 
     async def close(self) -> None:
+        self._closed = True
         while self._pending_count:
             await asyncio.sleep(0.001)
         await self._channel.close()
@@ -221,7 +229,7 @@ class SqliteLedger:
         overlay, cache = self._overlay, self._cache
         for commit in commits:
             for key, found in commit.rows.items():
-                if overlay.get(key, _MISSING) is found:
+                if overlay.get(key, _MISSING) is found and (found is not None or not self._written_later(key)):
                     del overlay[key]
                     cache.add(key, found)
         self._head = last
@@ -231,6 +239,10 @@ class SqliteLedger:
                 commit.done.set_result(commit.last)
         self._wake()
         self._go_on()
+
+    def _written_later(self, key: Key) -> bool:
+        """Deletions are all alike: one settles, another of the same key may still be waiting behind a put."""
+        return any(key in commit.rows for commit in self._pending)
 
     def _writer_lost(self) -> None:
         """The writer process died. What it made durable counts; the rest did not happen; another one takes over."""
@@ -286,4 +298,4 @@ def _drop_key(ref: str) -> Key:
 def _prefix_end(prefix: Key) -> Key:
     """The smallest key greater than every key beginning with the prefix."""
     trimmed = prefix.rstrip(b"\xff")
-    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else b"\xff" * 64
+    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else b"\xff" * (KEY_BYTES_MAX + 1)

@@ -7,6 +7,7 @@ more. Frames are an eight-byte length and msgpack. Knows keys, bytes and sequenc
 
 from __future__ import annotations
 
+import signal
 import socket
 import sqlite3
 import struct
@@ -141,4 +142,6 @@ def serve(path: Path, channel: socket.socket) -> None:
 
 
 if __name__ == "__main__":
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)  # whoever stops all processes of a service means the server, which ends us
     serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])))
