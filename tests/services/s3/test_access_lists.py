@@ -232,6 +232,9 @@ async def test_setting_a_list_while_writing_is_an_action_of_its_own(world: World
     given = {"Bucket": BUCKET, "Key": "k", "body": b"x", "by": writer}
     assert (await world.put_object(**given)).status == 200
     assert (await world.put_object(**given, ACL="bucket-owner-full-control")).status == 200
+    assert (await world.put_object(**given, GrantFullControl=f'id="{ME}"')).status == 200
+    assert (await world.put_object(**given, GrantFullControl=f"id={THEM}")).status == 403
+    assert (await world.put_object(**given, GrantFullControl=f"id={ME}", GrantRead=f"id={THEM}")).status == 403
     assert (await world.put_object(**given, ACL="public-read")).status == 403
     assert (await world.put_object(**given, GrantRead=f"id={THEM}")).status == 403
     assert (await world.put_object(**given, Tagging="a=b")).status == 403

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -96,17 +97,26 @@ def guard(call: Call, unit: Unit) -> Sequence[Access]:
 def setting_questions(call: Call, asked: Access) -> list[Access]:
     """What a caller who writes an object needs further for the ACL and the tags it gives it at once.
 
-    The canned list that hands the object to the bucket's owner is free, as log delivery has it; so is what services do.
-    A bucket ACL that lets somebody write also lets him say who may read what he writes.
+    Giving the bucket's owner full control is free, as bucket policies that demand it and log delivery have it; so is what
+    services do. A bucket ACL that lets somebody write also lets him say who may read what he writes.
     """
+    if call.principal.type == "AWSService":
+        return []
     given, actions = call.input, []
-    if call.principal.type != "AWSService":
-        members = SETTING_MEMBERS & given.keys()
-        if members - {"ACL", "Tagging"} or given.get("ACL", FREE_ACL) != FREE_ACL:
-            actions.append("s3:PutObjectAcl")
-        if given.get("Tagging"):
-            actions.append("s3:PutObjectTagging")
+    members = SETTING_MEMBERS & given.keys() - {"Tagging"}
+    if members and not _favours_owner_only(given, members, asked.resource_account):
+        actions.append("s3:PutObjectAcl")
+    if given.get("Tagging"):
+        actions.append("s3:PutObjectTagging")
     return [replace(asked, action=action) for action in actions]
+
+
+def _favours_owner_only(given: Mapping[str, Any], members: frozenset[str], owner: str) -> bool:
+    if members == {"ACL"}:
+        return bool(given["ACL"] == FREE_ACL)
+    if members != {"GrantFullControl"}:
+        return False
+    return str(given["GrantFullControl"]).replace('"', "").strip() == f"id={canonical_id(owner)}"
 
 
 def action_of(operation: Operation, call: Call) -> str:
