@@ -8,6 +8,7 @@ responseElements: some response headers of object writes, else null. Knows nothi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -19,6 +20,7 @@ from opentrail.record.limits import omitted
 from opentrail.record.redact import is_secret_query
 from opentrail.record.xml_json import xml_as_json
 from opentrail.wire.form_codec import split_pairs
+from opentrail.wire.presigned import read_presigned
 from opentrail.wire.scalars import Malformed
 
 QUERIES_MAX: Final = 1_024
@@ -96,8 +98,11 @@ def is_raw(operation: Operation) -> bool:
     return operation.service.name in ("s3", "s3control")
 
 
-def parse_query(query: str) -> dict[str, str | list[str]]:
-    """Every pair that may be shown, decoded, in order; a name that comes again makes an array."""
+def parse_query(query: str) -> Mapping[str, str | list[str]]:
+    """Every pair that may be shown, decoded, in order; a name that comes again makes an array. Not to be changed."""
+    presigned = read_presigned(query)
+    if presigned is not None:
+        return presigned.shown
     shown: dict[str, str | list[str]] = {}
     for name, value in _pairs(query):
         if not name or name in RESERVED or is_secret_query(name):

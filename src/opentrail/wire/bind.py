@@ -16,6 +16,7 @@ from opentrail.wire.cbor_codec import parse_cbor
 from opentrail.wire.form_codec import form_pairs, form_tree, read_form, split_pairs
 from opentrail.wire.headers import decode_metadata, read_header
 from opentrail.wire.json_codec import parse_json, parse_json_member
+from opentrail.wire.presigned import read_presigned
 from opentrail.wire.scalars import Malformed, Value, decode_utf8
 from opentrail.wire.xml_codec import TEXT_READERS, element_name, read_xml, read_xml_structure
 from opentrail.wire.xml_tree import Element, parse_xml
@@ -207,6 +208,8 @@ def _bind_query(plan: Plan, found: Shape, query: str, s3: bool) -> None:
 
     A map over the query string holds all of it, bound members included (Smithy 2.0, `httpQueryParams`).
     """
+    if plan.query_map is None and read_presigned(query) is not None:
+        return  # nothing but a signature
     pairs = _query_pairs(query)
     for name, text in pairs:
         member = plan.query.get(name)

@@ -19,6 +19,7 @@ from opentrail.call import HttpRequest
 from opentrail.errors import AwsError
 from opentrail.model.load import Models
 from opentrail.model.shapes import Level, Operation, Protocol, ServiceModel
+from opentrail.wire.presigned import read_presigned
 from opentrail.wire.route_rest import rest_table
 from opentrail.wire.route_s3 import (
     HOST_LENGTH_MAX,
@@ -107,6 +108,8 @@ def route(models: Models, request: HttpRequest, domain: str, form: bytes = b"") 
 def credential_scope(request: HttpRequest) -> tuple[str, str]:
     """(region, signing name) of a SigV4 credential in header or query; empty when there is none."""
     authorization = request.headers.get("authorization")
+    if authorization is None and (presigned := read_presigned(request.query)) is not None:
+        return presigned.region, "s3"
     if authorization is not None:
         start = authorization.find("Credential=")
         if start < 0:

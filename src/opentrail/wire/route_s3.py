@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from opentrail.errors import AwsError
 from opentrail.model.shapes import Level, Operation, ServiceModel
+from opentrail.wire.presigned import read_presigned
 
 KEY_BYTES_MAX = 1_024
 """UTF-8 bytes of an object key. Source: S3 user guide, object key names."""
@@ -61,7 +62,7 @@ class _Level:
     marked: dict[str, list[_Candidate]] = field(default_factory=dict)
     simple: Operation | None = None
     """The one that needs nothing of query and headers."""
-    telling_headers: tuple[str, ...] = ()
+    telling_headers: frozenset[str] = frozenset()
     """Headers that make it another one."""
 
 
@@ -111,7 +112,7 @@ class S3Table:
             raise AwsError("MethodNotAllowed", status=405, Method=method, ResourceType=level.upper())
         if not query or _says_nothing(query):
             simple = entry.simple
-            if simple is not None and not any(name in headers for name in entry.telling_headers):
+            if simple is not None and entry.telling_headers.isdisjoint(headers):
                 return simple
         return self._choose(entry, method, parse_query(query), headers)
 
@@ -143,7 +144,7 @@ def _settle(level: _Level) -> None:
         candidates.sort(key=lambda one: (-len(one.queries), -len(one.headers), one.operation.name))
     if level.plain and not level.plain[-1].queries and not level.plain[-1].headers:
         level.simple = level.plain[-1].operation
-    level.telling_headers = tuple({name for one in level.plain for name in one.headers})
+    level.telling_headers = frozenset(name for one in level.plain for name in one.headers)
 
 
 def _has_newer_twin(operation: Operation, service: ServiceModel) -> bool:
@@ -158,7 +159,7 @@ def _has_newer_twin(operation: Operation, service: ServiceModel) -> bool:
 
 def _says_nothing(query: str) -> bool:
     """Only parameters that never choose an operation: those of a signature, and the SDKs' `x-id`."""
-    return all(part.startswith(("X-Amz-", "x-id=")) for part in query.split("&"))
+    return read_presigned(query) is not None or all(part.startswith(("X-Amz-", "x-id=")) for part in query.split("&"))
 
 
 @lru_cache(maxsize=2)

@@ -18,6 +18,7 @@ from opentrail.call import HttpRequest
 from opentrail.errors import AwsError
 from opentrail.wire import signature_faults as faults
 from opentrail.wire import sigv4
+from opentrail.wire.presigned import Presigned, read_presigned
 from opentrail.wire.signature_faults import Dialect
 
 EXPIRES_MAX = 604_800
@@ -91,6 +92,10 @@ def read_signature(request: HttpRequest, *, s3: bool) -> Signed | None:
     query = request.query
     if not header and "X-Amz-" not in query and "AWSAccessKeyId" not in query and "Signature" not in query:
         return None
+    if s3 and not header and (presigned_url := read_presigned(query)) is not None:
+        claim = _read_presigned(request.headers, presigned_url)
+        if claim is not None:
+            return claim
     pairs = sigv4.canonical_pairs(query)
     names = dict(pairs)
     presigned = "X-Amz-Algorithm" in names or "X-Amz-Credential" in names or "X-Amz-Signature" in names
@@ -307,6 +312,32 @@ def _read_query_v2(headers: Mapping[str, str], names: Mapping[str, str]) -> Sign
         time_text=expires,
         expires=int(expires),
         session_token=headers.get("x-amz-security-token") or unquote(names.get("x-amz-security-token", "")),
+    )
+
+
+def _read_presigned(headers: Mapping[str, str], url: Presigned) -> Signed | None:
+    """What a URL of the common form claims; None if its time or its validity is one that `_read_query_v4` refuses."""
+    timestamp = sigv4.parse_time(url.time_text)
+    expires = int(url.expires_text)
+    if timestamp is None or expires > EXPIRES_MAX:
+        return None
+    payload_hash = headers.get("x-amz-content-sha256")
+    return Signed(
+        version="SigV4",
+        method="QueryString",
+        dialect="s3",
+        access_key_id=url.access_key_id,
+        signature=url.signature,
+        timestamp=timestamp,
+        time_text=url.time_text,
+        expires=expires,
+        session_token=headers.get("x-amz-security-token", ""),
+        payload_hash=_checked_hash(payload_hash) if payload_hash else sigv4.UNSIGNED_PAYLOAD,
+        date=url.date,
+        region=url.region,
+        service="s3",
+        signed_headers=url.signed_headers,
+        query=url.canonical,
     )
 
 
