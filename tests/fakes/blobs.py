@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 
 
 class FakeStream:
@@ -17,7 +17,7 @@ class FakeStream:
         if self.data:
             yield self.data
 
-    def region(self) -> tuple[int, int] | None:
+    def runs(self) -> None:
         return None
 
     async def close(self) -> None:
@@ -25,23 +25,19 @@ class FakeStream:
 
 
 class FakeBlobs:
-    """Satisfies `ports.Blobs`. Refs are `blob-1`, `blob-2` …"""
+    """Satisfies `ports.Blobs`. Refs are `blob-1`, `blob-2` …; `kept` are those a durable commit names."""
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
+        self.kept: set[str] = set()
         self._next = 0
 
-    def _add(self, data: bytes) -> tuple[str, int]:
+    async def put(self, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
+        data = b"".join([chunk async for chunk in chunks])
         self._next += 1
         ref = f"blob-{self._next}"
         self.stored[ref] = data
         return ref, len(data)
-
-    async def put(self, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
-        return self._add(b"".join([chunk async for chunk in chunks]))
-
-    async def join(self, parts: Sequence[tuple[str, int, int]]) -> tuple[str, int]:
-        return self._add(b"".join(self.stored[ref][offset : offset + length] for ref, offset, length in parts))
 
     async def open(self, ref: str, offset: int, length: int) -> FakeStream:
         return FakeStream(self.stored[ref][offset : offset + length])
@@ -49,8 +45,12 @@ class FakeBlobs:
     async def drop(self, refs: Iterable[str]) -> None:
         for ref in refs:
             self.stored.pop(ref, None)
+            self.kept.discard(ref)
+
+    async def keep(self, refs: Iterable[str]) -> None:
+        self.kept |= {ref for ref in refs if ref in self.stored}
 
     async def sweep(self, referenced: Callable[[str], bool]) -> int:
-        gone = [ref for ref in self.stored if not referenced(ref)]
+        gone = [ref for ref in self.stored if ref not in self.kept and not referenced(ref)]
         await self.drop(gone)
         return len(gone)

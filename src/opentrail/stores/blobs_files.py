@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from opentrail.call import ByteStream
 from opentrail.ports import Clock
@@ -19,6 +20,7 @@ WRITE_BYTES = 1024 * 1024
 """Bytes gathered before a thread writes them."""
 READ_BYTES = 1024 * 1024
 """Bytes read at once."""
+T = TypeVar("T")
 _REF_LENGTH = 26
 _REF_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -38,7 +40,7 @@ class FileBlobs:
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             size = await _write_all(file, chunks)
-            await asyncio.to_thread(_make_durable, file, self._incoming)
+            await _in_thread(_make_durable, file, self._incoming)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -119,12 +121,23 @@ async def _write_all(file: int, chunks: AsyncIterator[bytes]) -> int:
         gathered.append(chunk)
         waiting += len(chunk)
         if waiting >= WRITE_BYTES:
-            await asyncio.to_thread(_write_vector, file, gathered)
+            await _in_thread(_write_vector, file, gathered)
             size += waiting
             gathered, waiting = [], 0
     if gathered:
-        await asyncio.to_thread(_write_vector, file, gathered)
+        await _in_thread(_write_vector, file, gathered)
     return size + waiting
+
+
+async def _in_thread(work: Callable[[int, T], None], file: int, argument: T) -> None:
+    """Like `asyncio.to_thread`, but a caller that is cancelled still waits for the thread: the descriptor it works on is
+    closed next, and its number may soon be somebody else's."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, file, argument))
+    try:
+        await asyncio.shield(running)
+    finally:
+        if not running.done():
+            await asyncio.wait([running])
 
 
 def _write_vector(file: int, chunks: list[bytes]) -> None:
