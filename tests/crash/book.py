@@ -35,6 +35,8 @@ class Book:
         self._url = url
         self._lock = threading.Lock()
         self.calls: list[Acknowledged] = []
+        self.unavailable: list[str] = []
+        """Request ids of the calls that, says the server, did not happen."""
         self.faults: list[str] = []
 
     def client(self, service: str) -> Any:
@@ -54,6 +56,8 @@ class Book:
         """An answer has come, whole."""
         metadata = answer["ResponseMetadata"]
         if metadata["HTTPStatusCode"] == UNAVAILABLE:
+            with self._lock:
+                self.unavailable.append(metadata["RequestId"])
             return
         if metadata["HTTPStatusCode"] >= 500:
             self.fault(f"{operation} was answered with {answer.get('Error')}")

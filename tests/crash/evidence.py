@@ -168,10 +168,12 @@ def ledger_records(data: Path) -> list[Record]:
 
 
 def check_ledger(book: Book, records: Iterable[Record]) -> None:
-    """Every acknowledged call is there, once; every upload that is there has started the pipeline, once."""
+    """Every acknowledged call is there, once, and none that did not happen; every upload that is there has started the
+    pipeline, once."""
     records = list(records)
     found = Counter(record.get("requestID") for record in records)
     _report(book, "acknowledged, but not once in the ledger", _not_once(book.calls, found))
+    _report(book, "did not happen, but is in the ledger", [each for each in book.unavailable if each in found])
     events = Counter(record["eventID"] for record in records)
     _report(book, "eventID twice in the ledger", [event for event, count in events.items() if count > 1])
     uploads = sum(_is_upload(record) for record in records)

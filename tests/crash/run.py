@@ -53,6 +53,7 @@ def run(directory: Path, rounds: int, seed: int, say: Say) -> Totals:
         for number in range(1, rounds + 1):
             told = one_round(server, load, book, random, f"{seed}/{number}")
             say(f"round {number}/{rounds}: {told}")
+            server.demand_quiet_log()
             _demand(book, f"seed {seed}, round {number}")
         totals = _finish(server, book, first, say)
         _demand(book, f"seed {seed}, in the end, after {rounds} rounds")
@@ -72,7 +73,7 @@ def _set_up(book: Book) -> int:
 
 def one_round(server: Server, load: Load, book: Book, random: Random, seed: str) -> str:
     """Load, a kill at a random instant, a restart if need be, and a look at everything; what is to be told."""
-    before = len(book.calls)
+    before, unavailable = len(book.calls), len(book.unavailable)
     plan = random.choice(PLANS)
     seconds = random.uniform(*LOAD_SECONDS)
     load.begin(seed)
@@ -82,7 +83,7 @@ def one_round(server: Server, load: Load, book: Book, random: Random, seed: str)
     if plan == "writer":
         time.sleep(random.uniform(0.1, 0.5))
     in_doubt = load.end()
-    acknowledged = len(book.calls) - before
+    acknowledged, unavailable = len(book.calls) - before, len(book.unavailable) - unavailable
     if plan == "server while starting":
         server.launch()
         time.sleep(random.uniform(0.05, START_SECONDS_MAX))
@@ -92,7 +93,8 @@ def one_round(server: Server, load: Load, book: Book, random: Random, seed: str)
     back = server.wait_ready()
     looked = load.settle()
     return (
-        f"{plan} killed after {seconds:.2f} s; {acknowledged} calls acknowledged, {in_doubt} things in doubt; "
+        f"{plan} killed after {seconds:.2f} s; {acknowledged} calls acknowledged, {unavailable} answered 503, "
+        f"{in_doubt} things in doubt; "
         f"back in {back:.2f} s; {looked} things looked at"
     )
 
@@ -105,6 +107,7 @@ def _finish(server: Server, book: Book, first: int, say: Say) -> Totals:
     say(f"aws cloudtrail validate-logs: {validated}")
     bucket.refresh()
     server.stop()
+    server.demand_quiet_log()
     records = evidence.ledger_records(server.data)
     evidence.check_ledger(book, records)
     evidence.check_log_files(book, bucket, calls, first, records)

@@ -85,6 +85,11 @@ class Server:
             self._process.kill()
             self._process.wait()
 
+    def demand_quiet_log(self) -> None:
+        """Raise ServerFailed if the server wrote of an exception that nothing foresaw."""
+        if b"Traceback" in self.log.read_bytes():
+            raise ServerFailed(f"there is a traceback in {self.log}")
+
     def stop(self) -> None:
         """Ask it to end; raises ServerFailed unless it ends well by itself."""
         assert self._process is not None

@@ -186,6 +186,14 @@ def test_signals_meant_for_the_whole_service_do_not_end_the_writer(path):
     assert process.wait(20) == 0
 
 
+def test_a_server_that_died_with_an_answer_unread_is_gone():
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"an answer")
+    ours.close()
+    assert read_frame(theirs) is None
+    theirs.close()
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"not a database, " * 100)
     with pytest.raises(sqlite3.DatabaseError):

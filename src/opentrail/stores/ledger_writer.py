@@ -115,7 +115,10 @@ def _read(channel: socket.socket, size: int) -> bytes | None:
     data = bytearray(size)
     view = memoryview(data)
     while view:
-        count = channel.recv_into(view)
+        try:
+            count = channel.recv_into(view)
+        except ConnectionResetError:  # the server died with an answer of ours unread
+            return None
         if not count:
             return None
         view = view[count:]
