@@ -126,8 +126,7 @@ class Table(Generic[T]):
         return self._prefix + "\0".join(parts).encode("utf-8", "surrogatepass")
 
     def get(self, unit: Unit, *parts: str) -> T | None:
-        key = self.key(*parts)
-        found = unit.get(key)
+        found = unit.get(self._prefix + "\0".join(parts).encode("utf-8", "surrogatepass"))
         if found is None:
             return None
         row: T | None = found.row

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from opentrail.errors import Conflict, LedgerUnavailable
 from opentrail.ports import Key, Line, LineKind, Seq, Versioned, Writes
 from opentrail.stores.ledger_channel import WriterChannel
-from opentrail.stores.ledger_writer import SCHEMA, Batch, PackedLine, Put, connect, durable_head, unpack_lines
+from opentrail.stores.ledger_writer import SCHEMA, Batch, Put, connect, durable_head, unpack_lines
+from opentrail.stores.line_tail import LineTail
 from opentrail.stores.row_cache import RowCache
 
 BATCH_COMMITS_MAX = 4_096
@@ -31,18 +32,22 @@ KEY_BYTES_MAX = 4_096
 """No key is longer: table, bucket, S3's key of 1,024 bytes, a version."""
 
 _KINDS: tuple[LineKind, ...] = ("record", "event")
+_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
 log = logging.getLogger("opentrail.ledger")
 
 
-@dataclass(slots=True)
-class _Commit:
-    """One accepted commit: its rows (None deletes), its packed lines, and who waits for it."""
+class _Batch:
+    """Commits accepted one after the other, to be made durable together: what is left of their rows (None deletes), their
+    lines, and who waits for which Seq. Gathered as they come, so that a commit leaves nothing else behind."""
 
-    last: Seq
-    rows: dict[Key, Versioned | None]
-    lines: list[PackedLine]
-    done: asyncio.Future[Seq]
+    __slots__ = ("last", "lines", "rows", "waiting")
+
+    def __init__(self) -> None:
+        self.last: Seq = 0
+        self.rows: dict[Key, Versioned | None] = {}
+        self.lines: list[tuple[Seq, Line]] = []
+        self.waiting: list[tuple[asyncio.Future[Seq], Seq]] = []
 
 
 class SqliteLedger:
@@ -56,12 +61,13 @@ class SqliteLedger:
         self._head: Seq = durable_head(self._reader)
         self._next = self._head + 1
         self._overlay: dict[Key, Versioned | None] = {}
-        self._pending: list[_Commit] = []
-        self._under_way: list[_Commit] = []
+        self._pending: list[_Batch] = []
+        self._under_way: _Batch | None = None
         self._pending_count = 0
         self._writing = False
         self._closed = False
         self._cache = RowCache()
+        self._tail = LineTail(self._head)
         self._waiters: list[tuple[Seq, asyncio.Future[Seq]]] = []
         self._channel = WriterChannel(path, keep_open, self._settled, self._writer_lost)
 
@@ -70,8 +76,10 @@ class SqliteLedger:
         if overlay and key in overlay:
             return overlay[key]
         cache = self._cache
-        if key in cache.rows:
-            return cache.hit(key)
+        found: Versioned | None = cache.rows.get(key, _MISSING)
+        if found is not _MISSING:
+            cache.hits.add(key)
+            return found
         row = self._reader.execute("SELECT version, value FROM kv WHERE key = ?", (key,)).fetchone()
         found = None if row is None else Versioned(row[1], row[0])
         cache.add(key, found)
@@ -132,26 +140,30 @@ class SqliteLedger:
             raise LedgerUnavailable("the ledger is closed")
         if self._pending_count >= PENDING_COMMITS_MAX:
             raise LedgerUnavailable("too many commits are waiting for the disk")
+        batch = self._gathering()
         first = self._next
-        last = first + max(len(lines), 1) - 1
+        last = batch.last = first + (len(lines) or 1) - 1
         self._next = last + 1
-        rows: dict[Key, Versioned | None] = {key: Versioned(value, last) for key, value in writes.puts.items()}
-        for key in writes.deletes:
-            rows[key] = None
-        for ref in writes.blobs:
-            rows[blob_key(ref)] = Versioned(b"", last)
-        for ref in writes.dropped_blobs:
-            rows[blob_key(ref)] = None
-            rows[_drop_key(ref)] = Versioned(b"", last)
-        self._overlay.update(rows)
-        packed = [(first + i, _KINDS.index(line.kind), line.data) for i, line in enumerate(lines)]
-        commit = _Commit(last, rows, packed, self._loop.create_future())
-        self._pending.append(commit)
+        if writes.puts or writes.deletes or writes.blobs or writes.dropped_blobs:
+            rows = _rows_of(writes, last)
+            self._overlay.update(rows)
+            batch.rows.update(rows)
+        for seq, line in enumerate(lines, first):
+            batch.lines.append((seq, line))
+        done: asyncio.Future[Seq] = self._loop.create_future()
+        batch.waiting.append((done, last))
         self._pending_count += 1
         if not self._writing:
             self._writing = True
             self._loop.call_soon(self._hand_over)  # with all that this turn of the loop still brings
-        return commit.done
+        return done
+
+    def _gathering(self) -> _Batch:
+        """The batch that takes in the next commit."""
+        pending = self._pending
+        if not pending or len(pending[-1].waiting) >= BATCH_COMMITS_MAX:
+            pending.append(_Batch())
+        return pending[-1]
 
     def _check(self, reads: Mapping[Key, Seq]) -> None:
         """Raise Conflict if something read has another version by now. A commit that changes nothing is not asked: what
@@ -162,21 +174,18 @@ class SqliteLedger:
                 raise Conflict(key)
 
     def _hand_over(self) -> None:
-        """Everything accepted so far becomes one batch."""
-        commits = self._pending[:BATCH_COMMITS_MAX]
-        self._pending = self._pending[BATCH_COMMITS_MAX:]
-        self._under_way = commits
-        rows: dict[Key, Versioned | None] = {}
-        lines: list[PackedLine] = []
-        for commit in commits:
-            if commit.rows:
-                rows.update(commit.rows)
-            lines += commit.lines
-        puts: list[Put] = [(key, found.version, found.value) for key, found in rows.items() if found is not None]
-        deletes = [key for key, found in rows.items() if found is None]
-        self._channel.send(Batch(commits[-1].last, puts, deletes, lines))
+        """The oldest batch goes to the writer."""
+        batch = self._under_way = self._pending.pop(0)
+        puts: list[Put] = [(key, found.version, found.value) for key, found in batch.rows.items() if found is not None]
+        deletes = [key for key, found in batch.rows.items() if found is None]
+        lines = [(seq, _NUMBERS[line.kind], line.data) for seq, line in batch.lines]
+        self._channel.send(Batch(batch.last, puts, deletes, lines))
 
     def read(self, after: Seq, limit: int) -> Sequence[tuple[Seq, Line]]:
+        recent = self._tail.read(after, limit)
+        return self._read_file(after, limit) if recent is None else recent
+
+    def _read_file(self, after: Seq, limit: int) -> Sequence[tuple[Seq, Line]]:
         found: list[tuple[Seq, Line]] = []
         query = "SELECT lines FROM batches WHERE last > ? ORDER BY last"
         cursor = self._reader.execute(query, (after,))
@@ -222,41 +231,43 @@ class SqliteLedger:
 
     def _settled(self, last: Seq, failure: str) -> None:
         """The batch under way is durable, or never will be."""
-        commits, self._under_way = self._under_way, []
+        batch, self._under_way = self._under_way, None
+        if batch is None:
+            return
         if failure:
-            self._fail(commits, failure)
+            self._fail(batch, failure)
             return
         overlay, cache = self._overlay, self._cache
-        for commit in commits:
-            for key, found in commit.rows.items():
-                if overlay.get(key, _MISSING) is found and (found is not None or not self._written_later(key)):
-                    del overlay[key]
-                    cache.add(key, found)
+        for key, found in batch.rows.items():
+            if overlay.get(key, _MISSING) is found and (found is not None or not self._written_later(key)):
+                del overlay[key]
+                cache.add(key, found)
+        self._tail.add(batch.lines)
         self._head = last
-        self._pending_count -= len(commits)
-        for commit in commits:
-            if not commit.done.done():
-                commit.done.set_result(commit.last)
+        self._pending_count -= len(batch.waiting)
+        for done, seq in batch.waiting:
+            if not done.done():
+                done.set_result(seq)
         self._wake()
         self._go_on()
 
     def _written_later(self, key: Key) -> bool:
         """Deletions are all alike: one settles, another of the same key may still be waiting behind a put."""
-        return any(key in commit.rows for commit in self._pending)
+        return any(key in batch.rows for batch in self._pending)
 
     def _writer_lost(self) -> None:
         """The writer process died. What it made durable counts; the rest did not happen; another one takes over."""
         head = durable_head(self._reader)
         log.error("the ledger's writer process ended unexpectedly; starting another")
-        if self._under_way:
-            last = self._under_way[-1].last
+        if self._under_way is not None:
+            last = self._under_way.last
             self._settled(last, "" if head >= last else "the ledger's writer process ended")
 
     def _go_on(self) -> None:
         """The next batch, or rest. A batch that took in several commits tells of more to come: let them gather."""
         if not self._pending:
             self._writing = False
-        elif len(self._pending) < GATHER_COMMITS:
+        elif len(self._pending[0].waiting) < GATHER_COMMITS:
             self._loop.call_later(GATHER_SECONDS, self._hand_over)
         else:
             self._hand_over()
@@ -269,21 +280,34 @@ class SqliteLedger:
             elif not waiter.done():
                 waiter.set_result(self._head)
 
-    def _fail(self, commits: list[_Commit], failure: str) -> None:
+    def _fail(self, batch: _Batch, failure: str) -> None:
         """Nothing accepted since the last durable batch happened."""
-        log.error("a batch of %d commits could not be made durable: %s", len(commits), failure)
-        lost = commits + self._pending
+        lost = [done for each in (batch, *self._pending) for done, _ in each.waiting]
+        log.error("%d commits could not be made durable: %s", len(lost), failure)
         self._pending = []
         self._pending_count = 0
         self._writing = False
         self._overlay.clear()
         self._cache = RowCache()
-        for commit in lost:
-            if not commit.done.done():
-                commit.done.set_exception(LedgerUnavailable(failure))
+        for done in lost:
+            if not done.done():
+                done.set_exception(LedgerUnavailable(failure))
 
 
-_MISSING = object()
+def _rows_of(writes: Writes, version: Seq) -> dict[Key, Versioned | None]:
+    """What a commit does to rows, those of its blobs included; None deletes."""
+    rows: dict[Key, Versioned | None] = {key: Versioned(value, version) for key, value in writes.puts.items()}
+    for key in writes.deletes:
+        rows[key] = None
+    for ref in writes.blobs:
+        rows[blob_key(ref)] = Versioned(b"", version)
+    for ref in writes.dropped_blobs:
+        rows[blob_key(ref)] = None
+        rows[_drop_key(ref)] = Versioned(b"", version)
+    return rows
+
+
+_MISSING: Any = object()
 
 
 def blob_key(ref: str) -> Key:

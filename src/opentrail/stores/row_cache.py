@@ -20,14 +20,10 @@ class RowCache:
 
     def __init__(self) -> None:
         self.rows: dict[Key, Versioned | None] = {}
-        self._hits: set[Key] = set()
+        self.hits: set[Key] = set()
+        """Keys hit since the hand last passed them. Whoever reads `rows` by himself adds to it."""
         self._round: deque[Key] = deque()
         self._bytes = 0
-
-    def hit(self, key: Key) -> Versioned | None:
-        """The row of a key that is in `rows`."""
-        self._hits.add(key)
-        return self.rows[key]
 
     def add(self, key: Key, found: Versioned | None) -> None:
         """Keep a row, or that there is none."""
@@ -45,8 +41,8 @@ class RowCache:
 
     def _turn(self) -> None:
         key = self._round.popleft()
-        if key in self._hits:
-            self._hits.discard(key)
+        if key in self.hits:
+            self.hits.discard(key)
             self._round.append(key)
         else:
             self._bytes -= _weight(key, self.rows.pop(key))
@@ -55,7 +51,7 @@ class RowCache:
         """Drop what is known of a key."""
         if key in self.rows:
             self._round.remove(key)
-            self._hits.discard(key)
+            self.hits.discard(key)
             self._bytes -= _weight(key, self.rows.pop(key))
 
 
