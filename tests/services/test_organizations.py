@@ -127,6 +127,15 @@ async def test_an_email_serves_one_account_only(world):
     assert len((await ask(world, "ListAccounts"))["Accounts"]) == 2
 
 
+@pytest.mark.parametrize(
+    "email", ["nobody", "a b@c.de", "abcdef@x", "a@b@c.de", "abc@d.e\n", "@@@@@@", "a" * 65 + "@b.c"]
+)
+async def test_an_email_must_look_like_one(world, email):
+    await ask(world, "CreateOrganization")
+    with refused("InvalidInputException", 400):
+        await make(world, email=email)
+
+
 async def test_the_account_id_may_be_chosen_by_a_tag(world):
     await ask(world, "CreateOrganization")
     made = await make(world, Tags=chosen("111122223333"))

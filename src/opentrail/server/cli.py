@@ -17,6 +17,8 @@ import uvloop
 
 from opentrail import __version__
 from opentrail.server.banner import banner
+from opentrail.server.cli_account import account
+from opentrail.server.cli_verify import verify
 from opentrail.server.config import BadSetting, resolve, variable
 from opentrail.server.wiring import DataDirectoryInUse, running
 from opentrail.settings import Settings, setting_fields
@@ -84,3 +86,7 @@ async def _serve(settings: Settings) -> None:
         with contextlib.suppress(NotImplementedError):
             for name in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(name)
+
+
+main.add_command(account)
+main.add_command(verify)

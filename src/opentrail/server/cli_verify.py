@@ -1,0 +1,234 @@
+"""`opentrail verify`: do a trail's log files and digests still say what was delivered? Asks a server, or reads a folder.
+
+Everything is decided by `opentrail.verify`; this module fetches, shows and sets the exit status.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from opentrail.server.bucket_files import BucketFiles, TrailPlace, within
+from opentrail.server.cli_client import CannotDo, connect, connection_options, explained
+from opentrail.server.client import Client
+from opentrail.verify import Finding, Report, VerificationFailed, check, stamp_of
+from opentrail.verify_files import Files, Folder, load_public_keys, public_key
+
+FAILED = 1
+"""Exit status when something is not as it was delivered, or nothing is proven."""
+EPOCH = datetime.fromtimestamp(0, UTC)
+_TRAIL_ARN = re.compile(r"arn:aws[a-z-]*:cloudtrail:([a-z0-9-]+):(\d{12}):trail/([A-Za-z0-9._-]+)", re.ASCII)
+Keys = Mapping[str, RSAPublicKey]
+
+
+class When(click.ParamType[datetime]):
+    """A moment in ISO 8601, UTC unless it says otherwise."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = datetime.fromisoformat(str(value))
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time; write 2026-11-21 or 2026-11-21T14:30:00Z", param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderUntil:
+    """A folder's files up to a moment."""
+
+    folder: Folder
+    until: str
+
+    def keys(self) -> Iterator[str]:
+        return (key for key in self.folder.keys() if within(key, self.until))  # noqa: SIM118  (not a mapping)
+
+    def read(self, key: str) -> bytes | None:
+        return self.folder.read(key)
+
+    def metadata(self, key: str) -> Mapping[str, str]:
+        return self.folder.metadata(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is verified: the files, the keys, and the bucket that digests have to name (empty: any)."""
+
+    files: Files
+    keys: Keys
+    bucket: str = ""
+
+
+@click.command()
+@click.option("--trail-arn", metavar="ARN", help="The trail whose files to check, on a running server.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path, exists=True, file_okay=False), help="A copy of the bucket to check."
+)
+@click.option(
+    "--public-keys",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --folder: what `aws cloudtrail list-public-keys` printed.",
+)
+@click.option("--start-time", type=When(), help="Leave out files from before. [default: the beginning]")
+@click.option("--end-time", type=When(), help="Leave out files from after. [default: now]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@connection_options
+def verify(
+    trail_arn: str | None,
+    folder: Path | None,
+    public_keys: Path | None,
+    start_time: datetime | None,
+    end_time: datetime | None,
+    as_json: bool,
+    endpoint_url: str | None,
+    region: str | None,
+) -> None:
+    """Prove that a trail's log files are what was delivered.
+
+    Every digest has to carry a valid signature and to follow the one before it; every log file that a digest names has
+    to be there with the very content it had. What is not so is named, file by file.
+
+    \b
+    Examples:
+      opentrail verify --trail-arn arn:aws:cloudtrail:us-east-1:000000000000:trail/audit
+      opentrail verify --trail-arn ARN --start-time 2026-11-01 --end-time 2026-11-08
+      opentrail verify --trail-arn ARN --json | jq '.findings[].file'
+
+    \b
+    Offline, with nothing but a copy of the bucket and the public keys:
+      aws s3 sync s3://my-logs copy
+      aws s3api head-object --bucket my-logs --key NEWEST --query Metadata > copy/NEWEST.metadata.json
+      aws cloudtrail list-public-keys --start-time 2026-11-01 > keys.json
+      opentrail verify --folder copy --public-keys keys.json
+
+    \b
+    The signature of a digest is metadata of its object, which a copy leaves
+    behind. The next digest quotes it, so only that of the newest has to be
+    fetched: NEWEST is its key.
+
+    Exit status: 0 all is proven, 1 something is not, 2 it could not be checked.
+    """
+    if (trail_arn is None) == (folder is None) or (folder is None) != (public_keys is None):
+        raise click.UsageError("give --trail-arn, or --folder together with --public-keys")
+    if start_time and end_time and start_time > end_time:
+        raise click.UsageError("--start-time is after --end-time")
+    until = stamp_of(end_time) if end_time else ""
+    with explained():
+        if folder is not None and public_keys is not None:
+            subject = _of_folder(folder, public_keys, until)
+        else:
+            subject = _of_trail(connect(endpoint_url, region, os.environ), trail_arn or "", until)
+        report = _run(subject, stamp_of(start_time) if start_time else "", quiet=as_json)
+    _tell(report, as_json)
+
+
+def _of_folder(folder: Path, public_keys: Path, until: str) -> Subject:
+    try:
+        keys = load_public_keys(public_keys.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CannotDo(f"{public_keys}: {error}\nWrite it with `aws cloudtrail list-public-keys`.") from error
+    return Subject(FolderUntil(Folder(folder), until), keys)
+
+
+def _of_trail(client: Client, arn: str, until: str) -> Subject:
+    """The files in the trail's bucket, and the keys of every region that it wrote digests for."""
+    place = _place(client, arn)
+    files = BucketFiles(client, place, until)
+    keys: dict[str, RSAPublicKey] = {}
+    for region in files.regions():
+        given = {"StartTime": EPOCH, "EndTime": datetime.now(UTC)}
+        for entry in client.call("cloudtrail", "ListPublicKeys", given, region=region).get("PublicKeyList") or ():
+            try:
+                keys.update(public_key(entry["Value"]))
+            except ValueError as error:
+                raise CannotDo(f"the server gave a public key that is none: {error}") from error
+    return Subject(files, keys, place.bucket)
+
+
+def _place(client: Client, arn: str) -> TrailPlace:
+    found = _TRAIL_ARN.fullmatch(arn)
+    if found is None:
+        raise click.BadParameter(f"{arn} is no ARN of a trail", param_hint="--trail-arn")
+    region, account_id, name = found.groups()
+    trails = client.call("cloudtrail", "DescribeTrails", {"trailNameList": [arn]}, region=region)["trailList"]
+    trail = next((each for each in trails if each.get("TrailARN") == arn), None)
+    if trail is None:
+        raise CannotDo(f"there is no trail {arn}.\n`aws cloudtrail list-trails` shows those of the account.")
+    prefix = trail.get("S3KeyPrefix", "").rstrip("/")
+    return TrailPlace(account_id, region, name, trail["S3BucketName"], f"{prefix}/" if prefix else "")
+
+
+def _run(subject: Subject, since: str, *, quiet: bool) -> Report:
+    """Check, with a bar on standard error and each serious finding on standard output as it is made."""
+    report = Report()
+    columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        task = bar.add_task("", total=None)
+
+        def step(done: int, known: int, _key: str) -> None:
+            bar.update(task, completed=done, total=known)
+
+        for finding in check(
+            subject.files, subject.keys, bucket=subject.bucket, since=since, progress=step, report=report
+        ):
+            report.findings.append(finding)
+            if not quiet and finding.kind != "unnamed":
+                click.echo(f"{finding.kind}: {finding.key}\n  {finding.detail}")
+    return report
+
+
+def _tell(report: Report, as_json: bool) -> None:
+    """The result; exits with FAILED unless everything is proven."""
+    failed = _failed(report)
+    if as_json:
+        told = {
+            "valid": not failed,
+            "digests": report.digests,
+            "logFiles": report.log_files,
+            "findings": [_finding_json(finding) for finding in report.findings],
+        }
+        click.echo(json.dumps(told, indent=2))
+    else:
+        click.echo(_summary(report))
+    if failed:
+        raise SystemExit(FAILED)
+
+
+def _failed(report: Report) -> bool:
+    try:
+        report.demand()
+    except VerificationFailed:
+        return True
+    return False
+
+
+def _finding_json(finding: Finding) -> dict[str, str | bool]:
+    return {"kind": finding.kind, "file": finding.key, "detail": finding.detail, "serious": finding.serious}
+
+
+def _summary(report: Report) -> str:
+    lines = [f"proven: {_count(report.digests, 'digest')} and {_count(report.log_files, 'log file')}"]
+    unnamed = sum(finding.kind == "unnamed" for finding in report.findings)
+    if unnamed:
+        lines.append(f"not told of by any digest (the newest never are): {_count(unnamed, 'log file')}")
+    serious = sum(finding.serious for finding in report.findings)
+    if serious:
+        lines.append(f"NOT as delivered: {_count(serious, 'finding')} above")
+    elif not report.digests:
+        lines.append("NOTHING is proven: there is no digest. Does the trail validate log files, for an hour or more?")
+    return "\n".join(lines)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
