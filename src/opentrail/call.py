@@ -181,6 +181,11 @@ SignatureVersion = Literal["", "SigV2", "SigV4"]
 AuthenticationMethod = Literal["", "AuthHeader", "QueryString", "HtmlForm"]
 
 
+def nobody(_access: Access) -> bool:
+    """The answer to every question before the permission check was asked at all."""
+    return False
+
+
 class Call(msgspec.Struct):
     """One API call. Times are epoch seconds (float). See `server.gate` for who fills in what, and when."""
 
@@ -202,8 +207,8 @@ class Call(msgspec.Struct):
     """The body as sent, when it was read whole (XML, JSON, form); S3's requestParameters are made of it."""
     stash: dict[str, Any] = msgspec.field(default_factory=dict)
     """What a handler must not do twice when the call is walked again after a Conflict (a stored blob)."""
-    may: Callable[[Access], bool] = lambda _access: False
-    """Asks the one permission check a further question (never a refusal by itself)."""
+    may: Callable[[Access], bool] = nobody
+    """Asks the one permission check a further question (never a refusal by itself). Armed while the handler runs."""
 
     output: Shape | None = None
     stream: ByteStream | None = None

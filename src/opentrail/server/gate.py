@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from opentrail import __version__
-from opentrail.call import Call, HttpRequest, Response
+from opentrail.call import Call, HttpRequest, Response, nobody
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
 from opentrail.model.shapes import Operation, Protocol
 from opentrail.ports import Line, Writes
@@ -103,7 +103,8 @@ class Gate:
         try:
             await self._reader.read(call, where)
         except AwsError as error:
-            call.error = error
+            built = self._find_handler(call.operation) is not None
+            call.error = error if built else not_implemented(call.operation)
         for _ in range(CONFLICTS_MAX):
             unit = await self._run(call)
             if walk.also is not None and call.error is None:
@@ -142,11 +143,16 @@ class Gate:
             except Exception:  # noqa: BLE001  (the one place: a defect of ours becomes a recorded InternalError)
                 log.error("%s %s\n%s", call.request_id, call.operation.name, traceback.format_exc())
                 call.error = AwsError("InternalError", "We encountered an internal error. Please try again.", 500)
+            finally:
+                call.may = nobody  # it knows the call: a ring that would leave every call to the garbage collector
         return Unit(self.house, unit.now)
 
-    def _handler(self, operation: Operation) -> Handler:
+    def _find_handler(self, operation: Operation) -> Handler | None:
         service = self._services.get(operation.service.name)
-        handler = service.handlers.get(operation.name) if service is not None else None
+        return service.handlers.get(operation.name) if service is not None else None
+
+    def _handler(self, operation: Operation) -> Handler:
+        handler = self._find_handler(operation)
         if handler is None:
             raise not_implemented(operation)
         return handler
