@@ -7,7 +7,7 @@ import time
 from random import Random
 
 from bench import story
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 
 from tests.crash.book import UNAVAILABLE, Book
 from tests.crash.things import Hands, Thing, things_of
@@ -29,11 +29,13 @@ class Load:
         self._threads: list[threading.Thread] = []
         self.server_may_be_gone = False
         """Set before the server is killed: from then on a broken connection is no fault."""
+        self.writer_may_be_gone = False
+        """Set before its writer is killed: from then on a read may be cut off, for it could not be recorded."""
 
     def begin(self, seed: str) -> None:
         """Start everybody; `seed` decides what they do."""
         self._stop.clear()
-        self.server_may_be_gone = False
+        self.server_may_be_gone = self.writer_may_be_gone = False
         jobs = [(self._work, owner) for owner in range(OWNERS)] + [(self._upload, OWNERS)]
         self._threads = [
             threading.Thread(target=job, args=(owner, Random(f"{seed}/{owner}")), daemon=True) for job, owner in jobs
@@ -84,7 +86,7 @@ class Load:
             thing.unchanged()
             self._judge(error, f"{thing.kind} {thing.name}")
         except BotoCoreError as error:
-            return self._is_gone(error, thing.name)
+            return self._goes_on(error, thing.name)
         return True
 
     def _upload(self, owner: int, random: Random) -> None:
@@ -96,7 +98,7 @@ class Load:
             except ClientError as error:
                 self._judge(error, "upload")
             except BotoCoreError as error:
-                if not self._is_gone(error, "upload"):
+                if not self._goes_on(error, "upload"):
                     return
 
     def _judge(self, error: ClientError, what: str) -> None:
@@ -106,8 +108,10 @@ class Load:
         if error.response["Error"]["Code"] not in NOT_DONE:
             self._book.fault(f"{what} was refused: {error}")
 
-    def _is_gone(self, error: BotoCoreError, what: str) -> bool:
-        """Whether to stop (False) because the connection broke; a fault if nobody killed the server."""
+    def _goes_on(self, error: BotoCoreError, what: str) -> bool:
+        """Whether there is still a server to go on with; a broken connection is a fault if nobody was killed."""
+        if self.writer_may_be_gone and isinstance(error, (IncompleteReadError, ResponseStreamingError)):
+            return True
         if not self.server_may_be_gone:
             self._book.fault(f"{what}: the connection broke while the server was alive: {error}")
         return False

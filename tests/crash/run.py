@@ -78,7 +78,7 @@ def one_round(server: Server, load: Load, book: Book, random: Random, seed: str)
     seconds = random.uniform(*LOAD_SECONDS)
     load.begin(seed)
     time.sleep(seconds)
-    load.server_may_be_gone = plan != "writer"
+    load.server_may_be_gone, load.writer_may_be_gone = plan != "writer", True
     server.kill(plan.split()[0])
     if plan == "writer":
         time.sleep(random.uniform(0.1, 0.5))

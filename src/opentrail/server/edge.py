@@ -7,6 +7,7 @@ held-back last chunk are here. Knows no AWS operation; a request it cannot parse
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,7 +18,7 @@ from typing import Any, cast
 import httptools
 
 from opentrail.call import HttpRequest, Response, Tls
-from opentrail.errors import AwsError
+from opentrail.errors import AwsError, LedgerUnavailable
 from opentrail.server.body import RequestBody
 from opentrail.server.transmit import BrokenConnection, Transmitter
 
@@ -32,6 +33,8 @@ HEAD_SECONDS_MAX = 60.0
 """From the first byte of a request to the end of its headers, and between two requests of one connection."""
 STALL_SECONDS_MAX = 60.0
 """Without a byte of a body that is being waited for, or without the peer taking a byte of an answer."""
+
+log = logging.getLogger("opentrail.edge")
 
 Handle = Callable[[HttpRequest], Awaitable[Response]]
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
@@ -202,7 +205,9 @@ class Connection(asyncio.Protocol):
     # --- answering
 
     async def _answer_requests(self) -> None:
-        """Answer what is queued, in order, one at a time."""
+        """Answer what is queued, in order, one at a time. Whatever cuts an answer short ends the connection: what has
+        been sent of it cannot be taken back, and a complete one must not look like it."""
+        whole = False
         try:
             while self._queue and not self._closing:
                 request, body, keep_alive = self._queue.popleft()
@@ -215,10 +220,15 @@ class Connection(asyncio.Protocol):
                     await self._transmit.flushed()
                     self._close()
                 body.discard()
+            whole = True
         except BrokenConnection:
-            self._close()
+            pass
+        except LedgerUnavailable as failure:
+            log.error("an answer under way was cut off, since it could not be recorded: %s", failure)
         finally:
             self._busy = False
+            if not whole:
+                self._close()
         if self.edge.draining:
             self.close_if_idle()
 

@@ -61,9 +61,11 @@ class Transmitter:
                 await settled(sent + len(last), True)
             self.write(last)
         finally:
-            if seal is not None:
-                await seal(sent, False)
-            await body.close()
+            try:
+                if seal is not None:
+                    await seal(sent, False)
+            finally:
+                await body.close()
 
     async def _send_chunks(self, chunks: AsyncIterator[bytes]) -> tuple[bytes, int]:
         """Everything but the last chunk; (that chunk, bytes sent)."""
