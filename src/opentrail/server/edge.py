@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
                 body.discard()
             whole = True
         except BrokenConnection:
-            pass
+            log.debug("the client went away before its answer was complete")
         except LedgerUnavailable as failure:
             log.error("an answer under way was cut off, since it could not be recorded: %s", failure)
         finally:
