@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from opentrail.server.bucket_files import TrailPlace
+from opentrail.server.cli_verify import lost_digests
 from tests.clients.server_process import ACCOUNT, REGION, ServerProcess, user_key
 
 pytestmark = pytest.mark.slow
@@ -146,6 +148,16 @@ def test_an_exchanged_digest_is_named(run, delivered, copy):
     assert f"exchanged: {delivered.digests()[-1]}\n" in outcome.stdout
 
 
+def test_a_name_cannot_steer_the_terminal(run, delivered, copy):
+    original = copy / delivered.digests()[0]
+    for evil in ("\x1b[2K", "\udcff", "x\rproven"):
+        shutil.copy(original, original.with_name(original.name.replace(delivered.name, evil)))
+    outcome = offline(run, delivered, copy)
+    assert outcome.exit_code == 1
+    assert "NOT as delivered: 3 findings" in outcome.stdout
+    assert all(line.isprintable() for line in outcome.stdout.split("\n"))
+
+
 def test_an_object_altered_in_the_bucket_is_named(run, delivered):
     key = delivered.named()[0]
     kept = delivered.s3.get_object(Bucket=delivered.bucket, Key=key)["Body"].read()
@@ -158,6 +170,31 @@ def test_an_object_altered_in_the_bucket_is_named(run, delivered):
     assert f"altered: {key}\n" in outcome.stdout
     assert f"missing: {key}\n" in removed.stdout
     assert run("verify", "--trail-arn", delivered.arn).exit_code == 0
+
+
+def test_the_loss_of_every_digest_is_told_by_the_server(run, delivered, server):
+    """Of a trail that nobody else looks at: its digests are taken away and not brought back."""
+    name = f"{delivered.name}-2"
+    arn = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{name}"
+    assert run("verify", "--trail-arn", arn).exit_code == 0
+    mine = [key for key in delivered.listed() if f"_CloudTrail-Digest_{REGION}_{name}_" in key]
+    for key in mine:
+        delivered.s3.delete_object(Bucket=delivered.bucket, Key=key)
+    outcome = run("verify", "--trail-arn", arn)
+    assert outcome.exit_code == 1
+    assert f"missing: {PREFIX}/AWSLogs/{ACCOUNT}/CloudTrail-Digest/{REGION}/\n" in outcome.stdout
+    assert "no digest that new is left" in outcome.stdout
+    assert run("verify", "--trail-arn", delivered.arn).exit_code == 0
+
+
+def test_a_digest_that_is_too_old_to_be_the_last_is_told():
+    place = TrailPlace(ACCOUNT, REGION, "t", "b", "")
+    then = datetime(2026, 1, 1, tzinfo=UTC)
+    told = {REGION: then, "eu-west-1": then}
+    newest = {REGION: then - timedelta(hours=1), "eu-west-1": then - timedelta(seconds=2)}
+    [lost] = lost_digests(place, told, newest)
+    assert (lost.kind, lost.key) == ("missing", f"AWSLogs/{ACCOUNT}/CloudTrail-Digest/{REGION}/")
+    assert not list(lost_digests(place, {}, {}))
 
 
 def test_a_period_leaves_the_rest_out(run, delivered, copy):

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from opentrail.call import Shape
 from opentrail.errors import AwsError
 from opentrail.server.client import Client
 
@@ -58,11 +60,14 @@ class BucketFiles:
             if within(key, self._until):
                 yield key
 
-    def regions(self) -> list[str]:
-        """The regions that digests were written for, and the trail's home; sorted."""
-        digests = filter(self._place.owns, self._listed(self._place.folder(DIGESTS)))
-        found = {match[1] for key in digests if (match := _REGION.search(key))}
-        return sorted(found | {self._place.home_region})
+    def newest(self) -> dict[str, datetime]:
+        """When the digest that was written last was written, by region."""
+        found: dict[str, datetime] = {}
+        for entry in self._entries(self._place.folder(DIGESTS)):
+            region = _REGION.search(entry["Key"])
+            if region is not None and self._place.owns(entry["Key"]):
+                found[region[1]] = max(entry["LastModified"], found.get(region[1], entry["LastModified"]))
+        return found
 
     def read(self, key: str) -> bytes | None:
         try:
@@ -87,12 +92,14 @@ class BucketFiles:
         return _lower(answer["Metadata"])
 
     def _listed(self, prefix: str) -> Iterator[str]:
+        return (entry["Key"] for entry in self._entries(prefix))
+
+    def _entries(self, prefix: str) -> Iterator[Shape]:
         given = {"Bucket": self._place.bucket, "Prefix": prefix}
         token = ""
         while True:
             page = self._client.call("s3", "ListObjectsV2", {**given, "ContinuationToken": token} if token else given)
-            for entry in page.get("Contents") or ():
-                yield entry["Key"]
+            yield from page.get("Contents") or ()
             token = page.get("NextContinuationToken", "")
             if not token:
                 return

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -18,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from opentrail.server.bucket_files import BucketFiles, TrailPlace, within
+from opentrail.errors import AwsError
+from opentrail.server.bucket_files import DIGESTS, BucketFiles, TrailPlace, within
 from opentrail.server.cli_client import CannotDo, connect, connection_options, explained
 from opentrail.server.client import Client
 from opentrail.verify import Finding, Report, VerificationFailed, check, stamp_of
@@ -26,6 +28,8 @@ from opentrail.verify_files import Files, Folder, load_public_keys, public_key
 
 FAILED = 1
 """Exit status when something is not as it was delivered, or nothing is proven."""
+LATE_SECONDS_MAX = 300.0
+"""How much the clock of the store that holds the bucket may go after the server's."""
 EPOCH = datetime.fromtimestamp(0, UTC)
 _TRAIL_ARN = re.compile(r"arn:aws[a-z-]*:cloudtrail:([a-z0-9-]+):(\d{12}):trail/([A-Za-z0-9._-]+)", re.ASCII)
 Keys = Mapping[str, RSAPublicKey]
@@ -63,11 +67,15 @@ class FolderUntil:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is verified: the files, the keys, and the bucket that digests have to name (empty: any)."""
+    """What is verified: the files, the keys, and the bucket that digests have to name (empty: any).
+
+    `lost` is what only the server knows to be missing.
+    """
 
     files: Files
     keys: Keys
     bucket: str = ""
+    lost: tuple[Finding, ...] = ()
 
 
 @click.command()
@@ -146,14 +154,36 @@ def _of_trail(client: Client, arn: str, until: str) -> Subject:
     place = _place(client, arn)
     files = BucketFiles(client, place, until)
     keys: dict[str, RSAPublicKey] = {}
-    for region in files.regions():
+    told: dict[str, datetime] = {}
+    for region in sorted({place.home_region, *files.newest()}):
         given = {"StartTime": EPOCH, "EndTime": datetime.now(UTC)}
         for entry in client.call("cloudtrail", "ListPublicKeys", given, region=region).get("PublicKeyList") or ():
             try:
                 keys.update(public_key(entry["Value"]))
             except ValueError as error:
                 raise CannotDo(f"the server gave a public key that is none: {error}") from error
-    return Subject(files, keys, place.bucket)
+        told |= _last_digest(client, arn, region)
+    return Subject(files, keys, place.bucket, tuple(lost_digests(place, told, files.newest())))
+
+
+def _last_digest(client: Client, arn: str, region: str) -> dict[str, datetime]:
+    """When the server delivered the last digest of a region; empty if it never did, or does not any more."""
+    try:
+        status = client.call("cloudtrail", "GetTrailStatus", {"Name": arn}, region=region)
+    except AwsError as error:
+        if error.code == "TrailNotFoundException":
+            return {}
+        raise
+    moment = status.get("LatestDigestDeliveryTime")
+    return {region: moment} if moment else {}
+
+
+def lost_digests(place: TrailPlace, told: Mapping[str, datetime], newest: Mapping[str, datetime]) -> Iterator[Finding]:
+    """Regions whose last digest is gone: what files alone cannot tell, since nothing follows it that names it."""
+    for region, moment in told.items():
+        if region not in newest or (moment - newest[region]).total_seconds() > LATE_SECONDS_MAX:
+            detail = f"a digest was delivered here at {moment:%Y-%m-%dT%H:%M:%SZ}; no digest that new is left"
+            yield Finding("missing", f"{place.folder(DIGESTS)}{region}/", detail)
 
 
 def _place(client: Client, arn: str) -> TrailPlace:
@@ -170,21 +200,18 @@ def _place(client: Client, arn: str) -> TrailPlace:
 
 
 def _run(subject: Subject, since: str, *, quiet: bool) -> Report:
-    """Check, with a bar on standard error and each serious finding on standard output as it is made."""
+    """Check, with a bar on standard error where that is a terminal."""
     report = Report()
+    console = Console(stderr=True)
     columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
         def step(done: int, known: int, _key: str) -> None:
             bar.update(task, completed=done, total=known)
 
-        for finding in check(
-            subject.files, subject.keys, bucket=subject.bucket, since=since, progress=step, report=report
-        ):
-            report.findings.append(finding)
-            if not quiet and finding.kind != "unnamed":
-                click.echo(f"{finding.kind}: {finding.key}\n  {finding.detail}")
+        found = check(subject.files, subject.keys, bucket=subject.bucket, since=since, progress=step, report=report)
+        report.findings += chain(subject.lost, found)
     return report
 
 
@@ -200,9 +227,17 @@ def _tell(report: Report, as_json: bool) -> None:
         }
         click.echo(json.dumps(told, indent=2))
     else:
+        for finding in report.findings:
+            if finding.kind != "unnamed":
+                click.echo(f"{finding.kind}: {_shown(finding.key)}\n  {_shown(finding.detail)}")
         click.echo(_summary(report))
     if failed:
         raise SystemExit(FAILED)
+
+
+def _shown(text: str) -> str:
+    """Names come from whoever could write into the bucket: none may steer a terminal or look like another line."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _failed(report: Report) -> bool:
