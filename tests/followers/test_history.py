@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from opentrail.errors import AwsError
-from opentrail.followers.history import HistoryFollower
+from opentrail.followers.history import HistoryFollower, is_plain_data
 from opentrail.followers.lines import chosen_lines
 from opentrail.ports import HistoryQuery
 from opentrail.stores.history_sqlite import SqliteHistory
@@ -240,3 +240,18 @@ async def test_a_house_without_history_answers_with_nothing():
     assert await invoke(trail_house(), "LookupEvents") == {"Events": []}
     with pytest.raises(AwsError):
         await invoke(trail_house(), "LookupEvents", {"MaxResults": 99})
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        (b'{"eventCategory":"Data"}', True),
+        (b'{"eventCategory":"Management"}', False),
+        (b'{"requestParameters":{"eventCategory":"Data"},"eventCategory":"Management"}', False),
+        (b'{"requestParameters":{"eventCategory":"Management"},"eventCategory":"Data"}', False),
+        (b"{", False),
+        (b"", False),
+    ],
+)
+def test_data_events_are_told_without_parsing_only_when_that_is_certain(line, plain):
+    assert is_plain_data(line) is plain

@@ -39,7 +39,7 @@ from opentrail.state import House, Unit
 
 RUNNING_MAX = 64
 """Pieces of work done at the same time."""
-WAKE_GAP = 0.002
+WAKE_GAP = 0.01
 """Seconds between two looks at the table, so that a busy ledger does not keep the follower busy."""
 RETRY_PAUSE = 1.0
 """Seconds until a commit that could not be made durable is tried again."""

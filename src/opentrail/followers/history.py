@@ -23,6 +23,8 @@ BATCH_LINES = 500
 IDLE_LINES = 5_000
 """Lines without anything to index after which the cursor is written all the same."""
 
+_MANAGEMENT, _DATA = b'"eventCategory":"Management"', b'"eventCategory":"Data"'
+
 log = logging.getLogger("opentrail.history")
 
 
@@ -74,7 +76,7 @@ class HistoryFollower:
             self._cursor = through
 
     def _indexed(self, seq: Seq, line: Line) -> IndexedEvent | None:
-        if line.kind != "record":
+        if line.kind != "record" or (not self._data_events and is_plain_data(line.data)):
             return None
         try:
             data = not self._head.decode(line.data).managementEvent
@@ -96,6 +98,12 @@ class HistoryFollower:
         """Let the worker threads end."""
         self._writer.shutdown()
         self._reader.shutdown()
+
+
+def is_plain_data(record: bytes) -> bool:
+    """Certainly a data event, told without parsing it. A management event's line always says that it is one, and nothing
+    that a client sends can take those bytes out again; a data event that also holds them is parsed."""
+    return _MANAGEMENT not in record and _DATA in record
 
 
 def index_record(seq: Seq, record: dict[str, Any], data: bool) -> IndexedEvent:

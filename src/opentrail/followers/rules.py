@@ -88,7 +88,10 @@ class RulesFollower:
         ledger = self._house.ledger
         head = ledger.head()
         while self._cursor < head:
-            lines = ledger.read(self._cursor, READ_LINES)
+            idle = (
+                not self._book and not self._changed()
+            )  # a rule made after `head` was taken matches nothing up to there
+            lines = () if idle else ledger.read(self._cursor, READ_LINES)
             through = lines[-1][0] if lines else head
             unit = Unit(self._house, self._house.clock.now())
             self._match(lines, unit)
@@ -122,8 +125,7 @@ class RulesFollower:
 
     def _match(self, lines: Sequence[tuple[Seq, Line]], unit: Unit) -> None:
         """Write the deliveries of a batch into the unit."""
-        if self._book.refresh():
-            self._schedules.changed.set()
+        self._changed()
         self._trails.refresh()
         if not self._book:
             return
@@ -132,6 +134,13 @@ class RulesFollower:
                 self._match_line(seq, line, unit)
             except (ValueError, RecursionError, msgspec.MsgspecError):
                 log.exception("line %d cannot be matched and is passed over", seq)
+
+    def _changed(self) -> bool:
+        """Take over changed rules; True if there were any."""
+        changed = self._book.refresh()
+        if changed:
+            self._schedules.changed.set()
+        return changed
 
     def _match_line(self, seq: Seq, line: Line, unit: Unit) -> None:
         if len(line.data) > EVENT_BYTES_MAX:
