@@ -175,3 +175,14 @@ def test_a_client_that_waits_for_continue(server: ServerProcess, s3: Any, bucket
     with pytest.raises(ClientError) as error:
         server.client("s3", (ROOT_KEY, "wrong")).put_object(Bucket=bucket, Key="k", Body=b"x" * 2_000_000)
     assert error.value.response["Error"]["Code"] == "SignatureDoesNotMatch"
+
+
+def test_a_scope_that_names_no_region_is_told_which_one_to_use(new: Any, bucket: str) -> None:
+    """s3cmd signs for `US` until it is told better; and a region ends up in the keys of log files."""
+    url = new.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket}, ExpiresIn=60)
+    for region in ("US", "..%2F..%2Fetc", "a" * 33):
+        status, body = fetch(url.replace(f"%2F{REGION}%2F", f"%2F{region}%2F"))
+        assert status in (400, 403), region
+        assert b"AuthorizationQueryParametersError" in body, body
+    answer = fetch(url.replace(f"%2F{REGION}%2F", "%2FUS%2F"))[1]
+    assert f"<Region>{REGION}</Region>".encode() in answer

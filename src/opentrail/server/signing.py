@@ -5,6 +5,8 @@ What fails here is answered and not recorded, as AWS does; so nothing here write
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from hashlib import sha256
 
 from opentrail.call import ANONYMOUS, Call
@@ -13,12 +15,24 @@ from opentrail.services.identity import find_credentials
 from opentrail.state import House, Unit
 from opentrail.wire.route import Route
 from opentrail.wire.signature import read_signature, verify
-from opentrail.wire.signature_faults import missing_token, respelled
+from opentrail.wire.signature_faults import missing_token, respelled, wrong_region
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 """Bytes of a request that is read whole: JSON, forms, XML documents."""
-UNSIGNED_OPERATIONS = frozenset({"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"})
-"""Operations whose caller has no key yet."""
+UNSIGNED_OPERATIONS = frozenset(
+    {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "ConfirmSubscription", "Unsubscribe"}
+)
+"""Operations whose caller has no key yet, or only a link out of a message."""
+
+_REGION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+REGION_CHARS_MAX = 32
+
+
+@lru_cache(maxsize=256)
+def is_region(name: str) -> bool:
+    """Can this be a region's name? It will stand in records, in ARNs and in the keys of log files. Names that other
+    stores use (`garage`, `auto`) are as good as Amazon's."""
+    return len(name) <= REGION_CHARS_MAX and _REGION.fullmatch(name) is not None
 
 
 class Signer:
@@ -38,6 +52,10 @@ class Signer:
             call.principal = ANONYMOUS
             call.account_id = ANONYMOUS.account_id
             return
+        if signed.region and not is_region(signed.region):
+            raise wrong_region(
+                signed.dialect, signed.region, self._house.settings.region, signed.method == "QueryString"
+            )
         unit = Unit(self._house, call.started_at)
         try:
             credentials = find_credentials(unit, signed.access_key_id, signed.session_token, s3=s3)

@@ -84,6 +84,15 @@ def malformed(detail: str, in_query: bool) -> AwsError:
     return AwsError("AuthorizationHeaderMalformed", f"The authorization header is malformed; {detail}", 400)
 
 
+def wrong_region(dialect: Dialect, given: str, expected: str, in_query: bool) -> AwsError:
+    """A credential scope that names no region there is; S3's answer says which to sign for, and clients then do."""
+    if dialect != "s3":
+        return invalid(dialect, f"Credential should be scoped to a valid region, not '{given}'.")
+    error = malformed(f"the region '{given}' is wrong; expecting '{expected}'", in_query)
+    error.fields["Region"] = expected
+    return error
+
+
 def bad_parameter(message: str) -> AwsError:
     """S3: a query-string signature whose parameters do not hold."""
     return AwsError("AuthorizationQueryParametersError", message, 400)
