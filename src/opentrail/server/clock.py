@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from base64 import b64encode
+from binascii import b2a_base64
 from time import time
 
 POOL_BYTES = 8 * 1024
@@ -39,7 +39,7 @@ class SystemClock:
 
     def s3_host_id(self) -> str:
         """The opaque second id of S3's answers."""
-        return b64encode(self._bytes(48)).decode()
+        return b2a_base64(self._bytes(48), newline=False).decode()
 
     def _bytes(self, count: int) -> bytes:
         start = self._used

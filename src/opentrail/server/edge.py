@@ -89,6 +89,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[tuple[HttpRequest, RequestBody, bool]] = deque()
         self._busy = False
+        self._served = False
+        self._idle: asyncio.Future[None] | None = None
         self._closing = False
         self._paused: set[str] = set()
         self._touched = monotonic()
@@ -116,6 +118,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
+        if self._served:
+            self._wake()
         self.edge.connections.discard(self)
         self._transmit.broken()
         broken = AwsError("IncompleteBody", "The client went away before its request was complete.", 400)
@@ -191,7 +195,7 @@ class Connection(asyncio.Protocol):
             self._pause("queue")
         if not self._busy:
             self._busy = True
-            self.edge.spawn(self._answer_requests())
+            self._wake()
 
     def on_body(self, data: bytes) -> None:
         if self._body is not None:
@@ -203,6 +207,23 @@ class Connection(asyncio.Protocol):
             self._body = None
 
     # --- answering
+
+    def _wake(self) -> None:
+        """Let the connection's task go on; there is none before the first request."""
+        if not self._served:
+            self._served = True
+            self.edge.spawn(self._serve())
+        elif self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def _serve(self) -> None:
+        """The connection's one task: a task for each request would cost 3 us more."""
+        loop = asyncio.get_running_loop()
+        while not self._closing:
+            await self._answer_requests()
+            while not self._queue and not self._closing:
+                self._idle = loop.create_future()
+                await self._idle
 
     async def _answer_requests(self) -> None:
         """Answer what is queued, in order, one at a time. Whatever cuts an answer short ends the connection: what has
@@ -245,10 +266,11 @@ class Connection(asyncio.Protocol):
 
     def _head(self, request: HttpRequest, response: Response, keep_alive: bool) -> bytes:
         status = response.status
-        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n"]
         headers = response.headers
-        for name, value in headers.items():
-            lines.append(f"{name}: {_clean(value)}\r\n")
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        if not _is_clean("".join(lines), len(lines)):
+            lines = [f"{_clean(name)}: {_clean(value)}\r\n" for name, value in headers.items()]
+        lines.insert(0, f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n")
         if "Content-Length" not in headers and status not in _NO_BODY_STATUS:
             size = len(response.body) if isinstance(response.body, bytes) else response.body.length
             lines.append(f"Content-Length: {size}\r\n")
@@ -324,8 +346,13 @@ def _target(path: bytes) -> str:
     return path.decode("latin-1")
 
 
+def _is_clean(lines: str, count: int) -> bool:
+    """No header holds what could end its line: there are no more ends than lines. One look at all of them at once."""
+    return lines.count("\n") == count and lines.count("\r") == count and "\0" not in lines
+
+
 def _clean(value: str) -> str:
-    """A header value that cannot end its line."""
+    """A header's name or value that cannot end its line."""
     if "\r" in value or "\n" in value or "\0" in value:
         return value.replace("\r", " ").replace("\n", " ").replace("\0", " ")
     return value

@@ -103,8 +103,8 @@ class _Rest(NamedTuple):
     """What of an answer is known before the output is."""
 
     plan: Plan | None
-    located: dict[str, tuple[str, Member]]
-    """Members that are headers: (header name as the model spells it, member) by member name."""
+    located: dict[str, tuple[str, Member, bool]]
+    """Members that are headers: (header name as the model spells it, member, whether it is plain text) by member name."""
     s3: bool
     spelling: Spelling
     root: str
@@ -125,12 +125,16 @@ def _rest(operation: Operation) -> _Rest:
         root = shape.wire_name or shape.name
     return _Rest(
         plan,
-        {member.name: (member.wire_name, member) for member in members},
+        {member.name: (member.wire_name, member, _is_text(member)) for member in members},
         s3,
         S3_ANSWER if s3 else ANSWER,
         root,
         S3_NAMESPACES.get(operation.service.name, "") or _namespace(operation),
     )
+
+
+def _is_text(member: Member) -> bool:
+    return member.shape.type == "string" and not member.jsonvalue
 
 
 def _namespace(operation: Operation) -> str:
@@ -195,12 +199,14 @@ def _locate(rest: _Rest, plan: Plan, output: Shape, headers: dict[str, str]) -> 
     for name, value in output.items():
         place = located.get(name)
         if place is not None and value is not None:
-            header, member = place
-            if member.shape.type != "list" or value:
+            header, member, text = place
+            if text and value.__class__ is str and value.isascii() and value.isprintable():
+                headers[header] = value
+            elif member.shape.type != "list" or value:
                 headers[header] = write_header(member, value)
     for prefix, member in plan.prefixes:
-        for name, text in (output.get(member.name) or {}).items():
-            headers[prefix + name] = encode_metadata(text)
+        for name, value in (output.get(member.name) or {}).items():
+            headers[prefix + name] = encode_metadata(value)
     if plan.status is None:
         return 0
     status = output.get(plan.status.name)
