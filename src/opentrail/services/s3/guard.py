@@ -88,6 +88,8 @@ def guard(call: Call, unit: Unit) -> Sequence[Access]:
     if operation.facts.level == "service":
         return [Access(operation.facts.actions[0], EVERYTHING, call.principal.account_id, context=condition_keys(call))]
     bucket = enter_bucket(call, unit, call.input.get("Bucket", ""))
+    if not operation.facts.actions:  # a preflight: the bucket's CORS rules are its only policy
+        return []
     asked = question(call, unit, bucket, action_of(operation, call), call.input.get("Key", ""))
     if asked.action == "s3:PutObject" and not SETTING_MEMBERS.isdisjoint(call.input):
         return [asked, *setting_questions(call, asked)]
