@@ -28,6 +28,9 @@ class Settings:
     domain: str = setting("", "Domain for virtual-host addressing: BUCKET.DOMAIN (localhost always works).")
     tls_certificate: str = setting("", "PEM file with the certificate chain; with tls-key, serves HTTPS.")
     tls_key: str = setting("", "PEM file with its private key.")
+    post_to: str = setting(
+        "", "Networks (10.0.0.0/8,…) to which topics may post messages; empty means all but link-local and the like."
+    )
     record: bool = setting(True, "Record calls. Off only for measuring what recording costs; never in production.")
 
 

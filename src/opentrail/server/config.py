@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from opentrail.followers.post import Gatekeeper
 from opentrail.settings import Settings, setting_fields
 
 PREFIX = "OPENTRAIL_"
@@ -82,6 +83,10 @@ def _checked(settings: Settings) -> Settings:
         raise BadSetting(f"port is {settings.port}; write a number up to 65535, or 0 for a free one")
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise BadSetting("tls_certificate and tls_key go together; give both or neither")
+    try:
+        Gatekeeper(settings.post_to)
+    except ValueError as error:
+        raise BadSetting(f"post_to is {settings.post_to!r}; write networks such as 10.0.0.0/8,192.0.2.7/32") from error
     if settings.delivery_interval < 0.1 or settings.digest_interval < 0.1:
         raise BadSetting("delivery_interval and digest_interval must be at least 100ms")
     if bool(settings.root_access_key_id) != bool(settings.root_secret_access_key):

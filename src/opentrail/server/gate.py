@@ -27,6 +27,7 @@ from opentrail.errors import AwsError, Conflict, LedgerUnavailable
 from opentrail.model.shapes import Operation, Protocol
 from opentrail.ports import Line, Writes
 from opentrail.record.build import build
+from opentrail.rows.sns import CERTIFICATE_PATH, SIGNING_KEYS
 from opentrail.server.clock import SystemClock
 from opentrail.server.permit import Permit
 from opentrail.server.reading import Reader
@@ -232,11 +233,20 @@ class Gate:
         return Response(status, headers, body)
 
     def _answer_house(self, request: HttpRequest) -> Response:
-        """Paths of our own, which no bucket can bear: health."""
+        """Paths of our own, which no bucket can bear: health, certificates."""
+        if request.path.startswith(CERTIFICATE_PATH):
+            return self._answer_certificate(request.path[len(CERTIFICATE_PATH) :].removesuffix(".pem"))
         if request.path != HOUSE_PATH + "health":
             return Response(404, {"Content-Type": "text/plain"}, b"no such page\n")
         report = {"status": "ok", "version": __version__, "ledger": self.house.ledger.head()}
         return Response(200, {"Content-Type": "application/json"}, msgspec.json.encode(report) + b"\n")
+
+    def _answer_certificate(self, name: str) -> Response:
+        """What the signatures of topics' messages are checked with."""
+        found = SIGNING_KEYS.get(Unit(self.house, self._clock.now()), name)
+        if found is None:
+            return Response(404, {"Content-Type": "text/plain"}, b"no such certificate\n")
+        return Response(200, {"Content-Type": "application/x-pem-file"}, found.certificate.encode())
 
     def _answer_unrouted(self, request: HttpRequest, error: AwsError) -> Response:
         """A request for no operation there is: nothing to record, an answer in the dialect it seems to speak."""

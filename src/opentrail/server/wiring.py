@@ -19,6 +19,7 @@ from opentrail.followers.executions import ExecutionsFollower
 from opentrail.followers.history import HistoryFollower
 from opentrail.followers.queues import QueuesFollower
 from opentrail.followers.rules import RulesFollower
+from opentrail.followers.topics import TopicsFollower
 from opentrail.model.load import load_models
 from opentrail.ports import Follower
 from opentrail.server.clock import SystemClock
@@ -28,7 +29,7 @@ from opentrail.server.loops import end, follow, spawn
 from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.service import Service
-from opentrail.services import cloudtrail, codepipeline, events, iam, organizations, s3control, sqs, sts
+from opentrail.services import cloudtrail, codepipeline, events, iam, organizations, s3control, sns, sqs, sts
 from opentrail.services.identity import ensure_root
 from opentrail.services.s3 import service as s3
 from opentrail.services.sts_sessions import role_session
@@ -41,7 +42,7 @@ from opentrail.targets.plugs import target_plugs
 
 SERVICES: dict[str, Service] = {
     module.service.name: module.service
-    for module in (s3, s3control, iam, sts, organizations, cloudtrail, events, codepipeline, sqs)
+    for module in (s3, s3control, iam, sts, organizations, cloudtrail, events, codepipeline, sns, sqs)
 }
 """The services that are built, by botocore's name."""
 KEY_FILE = "server.key"
@@ -132,6 +133,7 @@ def _followers(house: House) -> list[Follower]:
         ExecutionsFollower(house, role_session, ACTIONS),
         DeliveryFollower(house),
         DigestFollower(house),
+        TopicsFollower(house),
         QueuesFollower(house),
     ]
 

@@ -6,8 +6,15 @@ from opentrail.rows.event_delivery import TargetPlug
 from opentrail.targets.bus import BusTarget
 from opentrail.targets.pipeline import PipelineTarget
 from opentrail.targets.role import RoleSession
+from opentrail.targets.sns import TopicTarget
+from opentrail.targets.sqs import QueueTarget
 
 
 def target_plugs(role_session: RoleSession) -> dict[str, TargetPlug]:
     """`role_session` makes a session of a role for a service, as STS does."""
-    return {"codepipeline": PipelineTarget(role_session), "events": BusTarget()}
+    return {
+        "codepipeline": PipelineTarget(role_session),
+        "events": BusTarget(),
+        "sns": TopicTarget(role_session),
+        "sqs": QueueTarget(role_session),
+    }

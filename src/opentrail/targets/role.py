@@ -1,4 +1,4 @@
-"""The identity under which EventBridge calls a target: a session of the target's (or the rule's) role."""
+"""The identity under which EventBridge calls a target: a session of the target's (or the rule's) role, or its own."""
 
 from __future__ import annotations
 
@@ -41,4 +41,18 @@ def caller(delivery: Delivery, role_session: RoleSession, house: House) -> Princ
         raise Undeliverable("NO_PERMISSIONS", f"Role {delivery.role_arn} belongs to another account than the rule.")
     return replace(
         session, invoked_by=SERVICE_PRINCIPAL, source_arn=delivery.rule_arn, source_account=delivery.account_id
+    )
+
+
+def sender(delivery: Delivery, role_session: RoleSession, house: House) -> Principal:
+    """Who delivers to what has a policy of its own: EventBridge itself, unless the target names a role. A dead letter is
+    always EventBridge's own."""
+    if delivery.target.get("RoleArn") and not delivery.dead_letter:
+        return caller(delivery, role_session, house)
+    return Principal(
+        type="AWSService",
+        account_id=delivery.account_id,
+        invoked_by=SERVICE_PRINCIPAL,
+        source_arn=delivery.rule_arn,
+        source_account=delivery.account_id,
     )

@@ -1,0 +1,36 @@
+"""Target topic: publishes the event, as it is and without a subject, in the commit in which the delivery ends.
+
+Source: events-codepipeline reference §2.6. The topic's policy must admit EventBridge, or the target has a role. Knows
+nothing of rules.
+"""
+
+from __future__ import annotations
+
+from opentrail.errors import AwsError
+from opentrail.rows.event_delivery import Sending, Undeliverable
+from opentrail.state import House
+from opentrail.targets.role import RoleSession, sender
+
+_ARN_PARTS = 6
+
+
+class TopicTarget:
+    """A `TargetPlug`."""
+
+    def __init__(self, role_session: RoleSession) -> None:
+        self._role_session = role_session
+
+    async def deliver(self, sending: Sending, house: House) -> None:
+        """Publish with the event as the message."""
+        delivery = sending.delivery
+        parts = delivery.target_arn.split(":")
+        if len(parts) != _ARN_PARTS:
+            raise Undeliverable("NO_RESOURCE", f"{delivery.target_arn} is not the ARN of a topic.")
+        given = {"TopicArn": delivery.target_arn, "Message": delivery.payload.decode("utf-8", "replace")}
+        principal = sender(delivery, self._role_session, house)
+        try:
+            await house.road.call(principal, "sns", "Publish", given, region=parts[3], also=sending.done())
+        except AwsError as error:
+            if error.code == "AuthorizationError":
+                raise Undeliverable("NO_PERMISSIONS", f"{error.code}: {error.message}") from error
+            raise
