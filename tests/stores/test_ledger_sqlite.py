@@ -70,7 +70,7 @@ async def test_a_writer_killed_after_it_wrote_loses_nothing(ledger):
     while ledger._reader.execute("SELECT max(last) FROM batches").fetchone() != (2,):
         await asyncio.sleep(0.001)
     os.kill(writer(ledger), signal.SIGKILL)
-    os.waitpid(writer(ledger), 0)
+    await asyncio.to_thread(os.waitpid, writer(ledger), 0)
     channel._socket.recv(1_000)  # as if the answer had been lost
     ledger._loop.add_reader(channel._socket.fileno(), channel._hear)
     assert await asyncio.wait_for(task, 10) == 2
