@@ -120,7 +120,7 @@ def page(call: Call, items: Iterable[tuple[str, T]]) -> tuple[list[T], Shape]:
 
 def _read_token(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode(), b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError, ValueError) as error:
         raise invalid("NextToken") from error
 

@@ -144,7 +144,7 @@ def _page(call: Call, urls: list[str], member: str) -> Shape:
 
 def _read_token(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode(), b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError, ValueError) as error:
         raise invalid("Invalid or expired next token.") from error
 
