@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 
-def setting(default: Any, help: str) -> Any:  # noqa: ANN401  (a dataclass field of any type)
-    """A field that is also an option `--name`, a variable `OPENTRAIL_NAME` and a TOML key `name`."""
-    return field(default=default, metadata={"help": help})
+def setting(default: Any, help: str, *, hidden: bool = False) -> Any:  # noqa: ANN401  (a dataclass field of any type)
+    """A field that is also an option `--name`, a variable `OPENTRAIL_NAME` and a TOML key `name`.
+
+    A `hidden` one is for tests: it works as the others, but neither the help nor the docs speak of it."""
+    return field(default=default, metadata={"help": help, "hidden": hidden})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,17 @@ class Settings:
     post_to: str = setting(
         "", "Networks (10.0.0.0/8,…) to which topics may post messages; empty means all but link-local and the like."
     )
+    lifecycle_day: float = setting(
+        86400.0,
+        "How long a day is to lifecycle rules and restores. For tests; x-amz-expiration keeps to real days.",
+        hidden=True,
+    )
     record: bool = setting(True, "Record calls. Off only for measuring what recording costs; never in production.")
+
+
+def is_hidden(name: str) -> bool:
+    """Is the setting one that only tests know?"""
+    return any(f.name == name and f.metadata["hidden"] for f in fields(Settings))
 
 
 def setting_fields() -> list[tuple[str, Any, str]]:

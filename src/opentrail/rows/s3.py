@@ -23,6 +23,8 @@ INLINE_BYTES_MAX = 64 * 1024
 """Objects up to this size lie in the ledger beside their row, so that storing one costs no file."""
 ORDER_MAX = 2**63 - 1
 NULL_VERSION = "null"
+LIFECYCLE = "lifecycle"
+"""The kind of configuration document that holds a bucket's lifecycle rules."""
 
 
 class Grant(Row, frozen=True):
@@ -125,8 +127,14 @@ class ObjectVersion(Row, frozen=True):
     sse_key: str = ""
     bucket_key: bool = False
     lock_mode: str = ""
+    """Retention: `GOVERNANCE` or `COMPLIANCE`, until `lock_until`, as set at `lock_at`."""
     lock_until: float = 0.0
+    lock_at: float = 0.0
     legal_hold: bool = False
+    hold_at: float = 0.0
+    """When the legal hold was last put on or taken off; 0 for a version that never had one."""
+    restored_until: float = 0.0
+    """Until when the temporary copy of an archived object may be read."""
     upload_id: str = ""
     """The multipart upload it was made of, so that completing it again gives the same answer."""
 

@@ -21,7 +21,7 @@ from opentrail.server.cli_account import account
 from opentrail.server.cli_verify import verify
 from opentrail.server.config import BadSetting, resolve, variable
 from opentrail.server.wiring import DataDirectoryInUse, running
-from opentrail.settings import Settings, setting_fields
+from opentrail.settings import Settings, is_hidden, setting_fields
 
 Command = Callable[..., None]
 
@@ -44,7 +44,7 @@ def settings_options(command: Command) -> Command:
         if isinstance(default, bool):
             option = click.option(f"{flag}/--no-{name.replace('_', '-')}", name, default=None, help=text, hidden=True)
         else:
-            option = click.option(flag, name, default=None, help=text)
+            option = click.option(flag, name, default=None, help=text, hidden=is_hidden(name))
         command = option(command)
     return command
 

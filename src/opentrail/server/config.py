@@ -89,6 +89,8 @@ def _checked(settings: Settings) -> Settings:
         raise BadSetting(f"post_to is {settings.post_to!r}; write networks such as 10.0.0.0/8,192.0.2.7/32") from error
     if settings.delivery_interval < 0.1 or settings.digest_interval < 0.1:
         raise BadSetting("delivery_interval and digest_interval must be at least 100ms")
+    if settings.lifecycle_day < 0.1:
+        raise BadSetting("lifecycle_day must be at least 100ms")
     if bool(settings.root_access_key_id) != bool(settings.root_secret_access_key):
         raise BadSetting("root_access_key_id and root_secret_access_key go together; give both or neither")
     return settings

@@ -22,7 +22,7 @@ from opentrail.server.config import variable
 from opentrail.server.reference_limits import Limit, limits
 from opentrail.server.wiring import SERVICES
 from opentrail.service import Service
-from opentrail.settings import setting_fields
+from opentrail.settings import is_hidden, setting_fields
 
 GENERATED = "<!-- Written by `make docs`; do not edit. -->\n"
 BEGIN, END = "<!-- coverage: begin -->", "<!-- coverage: end -->"
@@ -57,7 +57,7 @@ def settings_page() -> str:
     rows = [
         (f"`--{name.replace('_', '-')}`", f"`{variable(name)}`", f"`{name}`", _default(default), text)
         for name, default, text in setting_fields()
-        if not isinstance(default, bool)
+        if not isinstance(default, bool) and not is_hidden(name)
     ]
     switches = [
         (f"`--{name}`, `--no-{name}`", f"`{variable(name)}`", f"`{name}`", _default(default), text)

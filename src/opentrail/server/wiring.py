@@ -17,6 +17,7 @@ from opentrail.followers.delivery import DeliveryFollower
 from opentrail.followers.digests import DigestFollower
 from opentrail.followers.executions import ExecutionsFollower
 from opentrail.followers.history import HistoryFollower
+from opentrail.followers.lifecycle import LifecycleFollower
 from opentrail.followers.queues import QueuesFollower
 from opentrail.followers.rules import RulesFollower
 from opentrail.followers.topics import TopicsFollower
@@ -32,6 +33,7 @@ from opentrail.service import Service
 from opentrail.services import cloudtrail, codepipeline, events, iam, organizations, s3control, sns, sqs, sts
 from opentrail.services.identity import ensure_root
 from opentrail.services.s3 import service as s3
+from opentrail.services.s3.lifecycle_pass import lifecycle_step
 from opentrail.services.sts_sessions import role_session
 from opentrail.settings import Settings
 from opentrail.state import House, Sealer, Unit
@@ -133,6 +135,7 @@ def _followers(house: House) -> list[Follower]:
         ExecutionsFollower(house, role_session, ACTIONS),
         DeliveryFollower(house),
         DigestFollower(house),
+        LifecycleFollower(house, lifecycle_step),
         TopicsFollower(house),
         QueuesFollower(house),
     ]

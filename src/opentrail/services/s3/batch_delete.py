@@ -12,8 +12,10 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3.guard import enter_bucket, question
+from opentrail.services.s3.lock_rules import refuse_bypass_without_lock
 from opentrail.services.s3.objects import bucket_of, delete_one
 from opentrail.services.s3.reading import etag_matches, precondition_failed
+from opentrail.services.s3.required_digest import require_digest
 from opentrail.services.s3.versions import find_version
 from opentrail.state import Unit
 
@@ -35,8 +37,9 @@ def delete_objects_guard(call: Call, unit: Unit) -> Sequence[Access]:
 @family.operation("DeleteObjects")
 async def delete_objects(call: Call, unit: Unit) -> Shape:
     """Delete many objects, each answered for by itself."""
-    _check_digest(call)
+    require_digest(call)
     bucket = bucket_of(call, unit)
+    refuse_bypass_without_lock(call, bucket)
     asked, quiet = _asked(call)
     outcomes: list[tuple[bool, dict[str, Any]]] = [(False, {})] * len(asked)
     # From the last to the first: clients name the newest version first, and removing that last costs no search for
@@ -47,15 +50,6 @@ async def delete_objects(call: Call, unit: Unit) -> Shape:
     if not quiet:
         output["Deleted"] = [told for deleted, told in outcomes if deleted]
     return output
-
-
-def _check_digest(call: Call) -> None:
-    """The list of what is to be destroyed must have come with a digest; our own calls cross no network."""
-    headers = call.request.headers
-    if "content-md5" in headers or "x-amz-trailer" in headers or call.principal.invoked_by:
-        return
-    if not any(name.startswith("x-amz-checksum-") for name in headers):
-        raise AwsError("InvalidRequest", "Missing required header for this request: Content-MD5", 400)
 
 
 def _asked(call: Call) -> tuple[list[dict[str, Any]], bool]:

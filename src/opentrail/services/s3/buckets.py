@@ -1,7 +1,7 @@
 """CreateBucket, DeleteBucket, ListBuckets: how buckets come, go, and are found by their owner.
 
 Source: API reference of the three; S3 user guide, "General purpose bucket naming rules", "Default settings for new
-buckets". Object Lock is refused until it can be kept.
+buckets".
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def create_bucket_guard(call: Call, _unit: Unit) -> Sequence[Access]:
         actions.append("s3:PutBucketOwnershipControls")
     if configuration.get("Tags"):
         actions.append("s3:TagResource")
+    if given.get("ObjectLockEnabledForBucket"):
+        actions += ["s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"]
     keys = dict(condition_keys(call))
     if configuration.get("LocationConstraint"):
         keys["s3:locationconstraint"] = (configuration["LocationConstraint"],)
@@ -115,6 +117,7 @@ def _described(call: Call, unit: Unit, name: str, owner: str) -> Bucket:
         fields = {"ArgumentName": "x-amz-object-ownership", "ArgumentValue": ownership}
         raise AwsError("InvalidArgument", f"Invalid x-amz-object-ownership header: {ownership}", 400, **fields)
     constraint = configuration.get("LocationConstraint") or None
+    locked = bool(given.get("ObjectLockEnabledForBucket"))
     tags = read_tags({"TagSet": configuration["Tags"]}) if configuration.get("Tags") else ()
     return Bucket(
         name=name,
@@ -126,18 +129,15 @@ def _described(call: Call, unit: Unit, name: str, owner: str) -> Bucket:
         public_access_block=BLOCK_ALL,
         tags=check_tags(tags, BUCKET_TAGS_MAX),
         location=constraint or "",
+        object_lock=locked,
+        versioning="Enabled" if locked else "",
     )
 
 
 def _refuse_unbuilt(given: Shape, configuration: Shape) -> None:
-    """What cannot be kept is refused, never ignored: Object Lock, directory buckets, account-regional names."""
-    headers = {
-        "x-amz-bucket-object-lock-enabled": given.get("ObjectLockEnabledForBucket", False),
-        "x-amz-bucket-namespace": given.get("BucketNamespace", "global") != "global",
-    }
-    for header, wanted in headers.items():
-        if wanted:
-            raise AwsError("NotImplemented", "", 501, Header=header)
+    """What cannot be kept is refused, never ignored: directory buckets, account-regional names."""
+    if given.get("BucketNamespace", "global") != "global":
+        raise AwsError("NotImplemented", "", 501, Header="x-amz-bucket-namespace")
     if configuration.get("Location") or configuration.get("Bucket"):
         raise AwsError("NotImplemented", "Directory buckets are not implemented.", 501)
 

@@ -14,6 +14,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import PARTS, UPLOADS, Bucket, ObjectVersion, Upload, UploadedPart
 from opentrail.service import Service
+from opentrail.services.s3.lock_rules import locked
 from opentrail.services.s3.objects import bucket_of, check_write_conditions, refuse_unbuilt, written
 from opentrail.services.s3.parts import DEFAULT_ALGORITHM, drop_bytes, no_such_upload, part_place
 from opentrail.services.s3.versions import current_version, next_identity, put_version
@@ -47,7 +48,7 @@ async def complete_multipart_upload(call: Call, unit: Unit) -> Shape:
     upload = UPLOADS.get(unit, bucket.name, key, upload_id)
     current = current_version(unit, bucket, key)
     if upload is None:
-        return _completed_before(call, bucket, named, current)
+        return _completed_before(call, unit, bucket, named, current)
     check_write_conditions(call, current)
     stored = {row.number: row for _, row in PARTS.all(unit, upload_id)}
     chosen = _chosen(upload, named, stored)
@@ -57,7 +58,7 @@ async def complete_multipart_upload(call: Call, unit: Unit) -> Shape:
     put_version(unit, bucket, version, current)
     _forget(unit, upload, stored, chosen)
     call.evidence.object_size = version.size
-    return _answer(call, bucket, version)
+    return _answer(call, unit, bucket, version)
 
 
 def _named_parts(call: Call) -> list[Named]:
@@ -173,7 +174,7 @@ def _assemble(
     """The object's row: what the upload's beginning said, and the parts one after the other."""
     algorithm, kind, value = checksum
     version_id, order = next_identity(unit, bucket, current)
-    return msgspec.structs.replace(
+    version = msgspec.structs.replace(
         upload.template,
         version_id=version_id,
         order=order,
@@ -187,6 +188,7 @@ def _assemble(
         checksum_type=kind,
         upload_id=upload.upload_id,
     )
+    return locked(unit, bucket, version, upload.template) if bucket.object_lock else version
 
 
 def _etag(etags: Sequence[str]) -> str:
@@ -205,7 +207,9 @@ def _forget(unit: Unit, upload: Upload, stored: Mapping[int, UploadedPart], chos
     UPLOADS.delete(unit, upload.bucket, upload.template.key, upload.upload_id)
 
 
-def _completed_before(call: Call, bucket: Bucket, named: Sequence[Named], current: ObjectVersion | None) -> Shape:
+def _completed_before(
+    call: Call, unit: Unit, bucket: Bucket, named: Sequence[Named], current: ObjectVersion | None
+) -> Shape:
     """A client that missed the answer asks again: it gets the same one while the object is still there."""
     upload_id = call.input.get("UploadId", "")
     if current is None or not upload_id or current.upload_id != upload_id:
@@ -217,15 +221,15 @@ def _completed_before(call: Call, bucket: Bucket, named: Sequence[Named], curren
     if not same:
         raise no_such_upload(upload_id)
     call.evidence.object_size = current.size
-    return _answer(call, bucket, current)
+    return _answer(call, unit, bucket, current)
 
 
-def _answer(call: Call, bucket: Bucket, version: ObjectVersion) -> Shape:
+def _answer(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) -> Shape:
     request = call.request
     scheme = "https" if request.tls is not None else "http"
     return {
         "Location": f"{scheme}://{request.headers.get('host', '')}{request.path}",
         "Bucket": bucket.name,
         "Key": version.key,
-        **written(version, bucket),
+        **written(call, unit, bucket, version),
     }

@@ -16,6 +16,7 @@ from opentrail.call import Access, Call, Resource
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, INLINE_BYTES_MAX, Bucket, ObjectVersion, Part
 from opentrail.service import Service
+from opentrail.services.s3.archive import refuse_archived
 from opentrail.services.s3.guard import enter_bucket, no_such_bucket, question, setting_questions
 from opentrail.services.s3.payload import OBJECT_BYTES_MAX, Payload, inline_data
 from opentrail.services.s3.reading import Run, etag_matches, open_run, precondition_failed
@@ -113,6 +114,7 @@ def source_version(call: Call, unit: Unit, source: CopySource) -> ObjectVersion:
     if version is None or version.delete_marker:
         raise AwsError("NoSuchKey", "The specified key does not exist.", 404, Key=source.key)
     _check_conditions(call, version)
+    refuse_archived(version, unit.now)
     return version
 
 

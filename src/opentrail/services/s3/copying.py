@@ -8,6 +8,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket, ObjectVersion
 from opentrail.service import Service
+from opentrail.services.s3 import lifecycle_rules, lock_rules
 from opentrail.services.s3.copy_source import CopySource, copy_bytes, source_of, source_version
 from opentrail.services.s3.objects import bucket_of, check_write_conditions, finish, new_object
 from opentrail.services.s3.payload import Payload
@@ -35,7 +36,12 @@ async def copy_object(call: Call, unit: Unit) -> Shape:
     copy = finish(unit, bucket, _described(call, template, version), payload, current)
     put_version(unit, bucket, copy, current)
     call.evidence.object_size = copy.size
-    return _answer(bucket, copy, source, version)
+    output = _answer(bucket, copy, source, version)
+    if bucket.object_lock:
+        lock_rules.note_lock(call, copy)
+    if bucket.configured:
+        lifecycle_rules.show_expiration(unit, bucket, copy, output)
+    return output
 
 
 def _check_directives(call: Call) -> None:

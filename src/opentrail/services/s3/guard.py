@@ -7,7 +7,7 @@ finds the bucket, so that a request for one that is not there says so before any
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from msgspec.structs import replace
@@ -53,25 +53,33 @@ OBJECT_ACL_PERMISSIONS = {
 EVERYTHING = "arn:aws:s3:::*"
 """What an operation that names no bucket is asked on."""
 FREE_ACL = "bucket-owner-full-control"
-SETTING_MEMBERS = frozenset({"ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP", "Tagging"})
+ACL_MEMBERS = frozenset({"ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP"})
+LOCK_MEMBERS = {
+    "ObjectLockMode": "s3:PutObjectRetention",
+    "ObjectLockRetainUntilDate": "s3:PutObjectRetention",
+    "ObjectLockLegalHoldStatus": "s3:PutObjectLegalHold",
+}
+SETTING_MEMBERS = ACL_MEMBERS | LOCK_MEMBERS.keys() | {"Tagging"}
 """Members of a write that set what has an action of its own."""
 _ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
-_HEADER_KEYS = (
-    "x-amz-acl",
-    "x-amz-copy-source",
-    "x-amz-metadata-directive",
-    "x-amz-server-side-encryption",
-    "x-amz-server-side-encryption-aws-kms-key-id",
-    "x-amz-server-side-encryption-customer-algorithm",
-    "x-amz-storage-class",
-    "x-amz-website-redirect-location",
-    "x-amz-content-sha256",
-    "x-amz-object-ownership",
-    "x-amz-grant-read",
-    "x-amz-grant-write",
-    "x-amz-grant-read-acp",
-    "x-amz-grant-write-acp",
-    "x-amz-grant-full-control",
+_HEADER_KEYS = frozenset(
+    {
+        "x-amz-acl",
+        "x-amz-copy-source",
+        "x-amz-metadata-directive",
+        "x-amz-server-side-encryption",
+        "x-amz-server-side-encryption-aws-kms-key-id",
+        "x-amz-server-side-encryption-customer-algorithm",
+        "x-amz-storage-class",
+        "x-amz-website-redirect-location",
+        "x-amz-content-sha256",
+        "x-amz-object-ownership",
+        "x-amz-grant-read",
+        "x-amz-grant-write",
+        "x-amz-grant-read-acp",
+        "x-amz-grant-write-acp",
+        "x-amz-grant-full-control",
+    }
 )
 """Headers that are condition keys under their own name (`s3:x-amz-acl`)."""
 _INPUT_KEYS = {
@@ -97,7 +105,7 @@ def guard(call: Call, unit: Unit) -> Sequence[Access]:
 
 
 def setting_questions(call: Call, asked: Access) -> list[Access]:
-    """What a caller who writes an object needs further for the ACL and the tags it gives it at once.
+    """What a caller who writes an object needs further for the ACL, the tags and the lock it gives it at once.
 
     Giving the bucket's owner full control is free, as bucket policies that demand it and log delivery have it; so is what
     services do. A bucket ACL that lets somebody write also lets him say who may read what he writes.
@@ -105,15 +113,17 @@ def setting_questions(call: Call, asked: Access) -> list[Access]:
     if call.principal.type == "AWSService":
         return []
     given, actions = call.input, []
-    members = SETTING_MEMBERS & given.keys() - {"Tagging"}
+    members = ACL_MEMBERS & given.keys()
     if members and not _favours_owner_only(given, members, asked.resource_account):
         actions.append("s3:PutObjectAcl")
     if given.get("Tagging"):
         actions.append("s3:PutObjectTagging")
-    return [replace(asked, action=action) for action in actions]
+    locks = dict.fromkeys(action for member, action in LOCK_MEMBERS.items() if member in given)
+    asks = [replace(asked, action=action) for action in actions]
+    return asks + [replace(asked, action=action, acl=None) for action in locks]
 
 
-def _favours_owner_only(given: Mapping[str, Any], members: frozenset[str], owner: str) -> bool:
+def _favours_owner_only(given: Mapping[str, Any], members: Set[str], owner: str) -> bool:
     if members == {"ACL"}:
         return bool(given["ACL"] == FREE_ACL)
     if members != {"GrantFullControl"}:
@@ -163,7 +173,8 @@ def question(call: Call, unit: Unit, bucket: Bucket, action: str, key: str, vers
 
     `version_id` is the version meant where that is not the one the request names (the source of a copy); empty is the
     newest."""
-    block = effective_access_block(unit, bucket)
+    speaks = bool(bucket.policy) or bucket.ownership != "BucketOwnerEnforced"
+    block = effective_access_block(unit, bucket) if speaks else None  # it narrows policies and ACLs, nothing else
     meant = call.input.get("VersionId", "") if version_id is None else version_id
     return Access(
         action,
@@ -180,8 +191,8 @@ def condition_keys(call: Call) -> dict[str, tuple[str, ...]]:
     """S3's own condition keys of this request, by lower-case name."""
     keys: dict[str, tuple[str, ...]] = {}
     headers = call.request.headers
-    for header in _HEADER_KEYS:
-        if header in headers:
+    if not _HEADER_KEYS.isdisjoint(headers):
+        for header in _HEADER_KEYS & headers.keys():
             keys["s3:" + header] = (headers[header],)
     for member, key in _INPUT_KEYS.items():
         if member in call.input:

@@ -10,6 +10,8 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.service import Service
+from opentrail.services.s3 import lifecycle_rules, lock_rules
+from opentrail.services.s3.archive import ARCHIVED, refuse_archived, restore_header
 from opentrail.services.s3.grants import request_acl
 from opentrail.services.s3.guard import no_such_bucket, question
 from opentrail.services.s3.payload import Payload, inline_data, keep, take_payload
@@ -44,8 +46,9 @@ TAGGING_HEADER = (
     "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters "
     "without tag name duplicates."
 )
-STORAGE_CLASSES = frozenset({"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"})
-"""Classes whose objects are readable at once; the archive classes need RestoreObject."""
+STORAGE_CLASSES = ARCHIVED | {
+    "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR",
+}  # fmt: skip
 
 family = Service("s3")
 
@@ -70,7 +73,7 @@ async def put_object(call: Call, unit: Unit) -> Shape:
     version = finish(unit, bucket, template, payload, current)
     put_version(unit, bucket, version, current)
     call.evidence.object_size = version.size
-    return written(version, bucket)
+    return written(call, unit, bucket, version)
 
 
 def new_object(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
@@ -81,7 +84,7 @@ def new_object(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
     if storage_class not in STORAGE_CLASSES:
         raise AwsError("InvalidStorageClass", "The storage class you specified is not valid", 400)
     owner = _owner(call, bucket)
-    return ObjectVersion(
+    template = ObjectVersion(
         key=given["Key"],
         version_id="",
         order=0,
@@ -94,13 +97,17 @@ def new_object(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
         acl=request_acl(call, unit, bucket, owner),
         storage_class=storage_class,
     )
+    if bucket.object_lock or not lock_rules.REQUEST_MEMBERS.isdisjoint(given):
+        return lock_rules.requested_lock(call, unit, bucket, template)
+    return template
 
 
 def refuse_unbuilt(given: Shape) -> None:
     """Parameters whose meaning is not built are refused, never ignored."""
     unbuilt = (
-        "ServerSideEncryption", "SSECustomerAlgorithm", "SSECustomerKey", "SSEKMSKeyId", "ObjectLockMode",
-        "ObjectLockRetainUntilDate", "ObjectLockLegalHoldStatus", "WriteOffsetBytes", "CopySourceSSECustomerAlgorithm",
+        "ServerSideEncryption", "SSECustomerAlgorithm", "SSECustomerKey", "SSEKMSKeyId", "WriteOffsetBytes",
+        "CopySourceSSECustomerAlgorithm", "ObjectLockEventHold", "ObjectLockEventHoldDurationDays",
+        "ObjectLockEventHoldDurationYears",
     )  # fmt: skip
     for member in unbuilt:
         if member in given:
@@ -196,7 +203,7 @@ def finish(
     """The row with its bytes, id and time."""
     inline, parts = keep(unit, payload)
     version_id, order = next_identity(unit, bucket, current)
-    return ObjectVersion(
+    version = ObjectVersion(
         key=template.key,
         version_id=version_id,
         order=order,
@@ -215,9 +222,10 @@ def finish(
         acl=template.acl,
         storage_class=template.storage_class,
     )
+    return lock_rules.locked(unit, bucket, version, template) if bucket.object_lock else version
 
 
-def written(version: ObjectVersion, bucket: Bucket) -> Shape:
+def written(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) -> Shape:
     """What PutObject answers."""
     output: Shape = {"ETag": f'"{version.etag}"'}
     if bucket.versioning == "Enabled":
@@ -225,6 +233,10 @@ def written(version: ObjectVersion, bucket: Bucket) -> Shape:
     for algorithm, value in version.checksums.items():
         output[f"Checksum{algorithm}"] = value
         output["ChecksumType"] = version.checksum_type
+    if bucket.object_lock:
+        lock_rules.note_lock(call, version)
+    if bucket.configured:
+        lifecycle_rules.show_expiration(unit, bucket, version, output)
     return output
 
 
@@ -234,8 +246,12 @@ async def get_object(call: Call, unit: Unit) -> Shape:
     bucket = bucket_of(call, unit)
     version = readable_version(call, unit, bucket)
     check_conditions(call, version)
+    if version.storage_class in ARCHIVED:
+        refuse_archived(version, unit.now)
     run = chosen_run(call, version)
     output = describe(call, version, run, bool(bucket.versioning))
+    if bucket.object_lock or bucket.configured or version.restored_until:
+        _tell_more(call, unit, bucket, version, output)
     if version.parts and run.length:
         call.stream = await open_run(unit.house.blobs, version, run)
     else:
@@ -256,7 +272,21 @@ async def head_object(call: Call, unit: Unit) -> Shape:
     check_conditions(call, version)
     run = chosen_run(call, version)
     call.evidence.object_size = version.size
-    return describe(call, version, run, bool(bucket.versioning))
+    output = describe(call, version, run, bool(bucket.versioning))
+    if bucket.object_lock or bucket.configured or version.restored_until:
+        _tell_more(call, unit, bucket, version, output)
+    return output
+
+
+def _tell_more(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion, output: Shape) -> None:
+    """What few objects have to tell: their lock, when they expire, until when they are restored."""
+    if bucket.object_lock:
+        lock_rules.show_lock(call, unit, bucket, version, output)
+    if bucket.configured and "VersionId" not in call.input:
+        lifecycle_rules.show_expiration(unit, bucket, version, output)
+    restored = restore_header(version, unit.now)
+    if restored:
+        output["Restore"] = restored
 
 
 def readable_version(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
@@ -284,6 +314,7 @@ def readable_version(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
 async def delete_object(call: Call, unit: Unit) -> Shape:
     """Delete an object, put a delete marker on it, or remove one version for good."""
     bucket = bucket_of(call, unit)
+    lock_rules.refuse_bypass_without_lock(call, bucket)
     return delete_one(call, unit, bucket, call.input["Key"], call.input.get("VersionId", ""))
 
 
@@ -294,6 +325,8 @@ def delete_one(call: Call, unit: Unit, bucket: Bucket, key: str, version_id: str
         output: Shape = {"VersionId": version_id}
         if version is not None:
             _check_delete_conditions(call, version)
+            if bucket.object_lock:
+                _check_lock(call, unit, bucket, version)
             remove_version(unit, bucket, version)
             if version.delete_marker:
                 output["DeleteMarker"] = True
@@ -305,6 +338,12 @@ def delete_one(call: Call, unit: Unit, bucket: Bucket, key: str, version_id: str
             remove_version(unit, bucket, current)
         return {}
     return _put_delete_marker(unit, bucket, key, current)
+
+
+def _check_lock(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) -> None:
+    lock_rules.check_removal(call, unit, bucket, version)
+    if call.operation.name == "DeleteObject":  # records of DeleteObjects tell nothing of single objects
+        lock_rules.note_lock(call, version)
 
 
 def _check_delete_conditions(call: Call, current: ObjectVersion | None) -> None:

@@ -15,6 +15,7 @@ from opentrail.rows.s3 import PARTS, UPLOADS, ObjectVersion, Part, Upload, Uploa
 from opentrail.service import Service
 from opentrail.services.s3.copy_source import CopySource, copy_bytes, source_of, source_version
 from opentrail.services.s3.listing import page_limit
+from opentrail.services.s3.lock_rules import check_part_digest
 from opentrail.services.s3.objects import bucket_of, refuse_unbuilt
 from opentrail.services.s3.payload import Payload, take_payload
 from opentrail.services.s3.reading import RANGE_DIGITS_MAX, Run, from_epoch
@@ -61,7 +62,11 @@ async def upload_part(call: Call, unit: Unit) -> Shape:
     """Store one part of a multipart upload; a part of the same number is replaced."""
     refuse_unbuilt(call.input)
     number = _part_number(call)
-    brought = _agree_on_checksum(call, find_upload(call, unit))
+    upload = find_upload(call, unit)
+    bucket = bucket_of(call, unit)
+    if bucket.object_lock:
+        check_part_digest(call, unit, bucket, upload.template)
+    brought = _agree_on_checksum(call, upload)
     payload = await take_payload(call, unit, inline_max=0)
     find_upload(call, unit)
     _keep(unit, call.input["UploadId"], number, payload)

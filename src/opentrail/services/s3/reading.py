@@ -143,7 +143,6 @@ def describe(call: Call, version: ObjectVersion, run: Run, versioned: bool) -> S
     if version.storage_class != "STANDARD":
         output["StorageClass"] = version.storage_class
     _encryption(output, version)
-    _lock(output, version)
     if call.input.get("ChecksumMode") == "ENABLED" and not (run.partial and "PartNumber" not in call.input):
         _checksums(output, version, call.input.get("PartNumber"))
     return output
@@ -171,14 +170,6 @@ def _encryption(output: Shape, version: ObjectVersion) -> None:
             output["SSEKMSKeyId"] = version.sse_key
         if version.bucket_key:
             output["BucketKeyEnabled"] = True
-
-
-def _lock(output: Shape, version: ObjectVersion) -> None:
-    if version.lock_mode:
-        output["ObjectLockMode"] = version.lock_mode
-        output["ObjectLockRetainUntilDate"] = from_epoch(version.lock_until)
-    if version.legal_hold:
-        output["ObjectLockLegalHoldStatus"] = "ON"
 
 
 def _checksums(output: Shape, version: ObjectVersion, part_number: int | None) -> None:

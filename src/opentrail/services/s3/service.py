@@ -13,13 +13,16 @@ from opentrail.services.s3 import (
     completing,
     copy_source,
     copying,
+    lifecycle,
     listing,
     location,
     multipart,
+    object_lock,
     objects,
     ownership,
     parts,
     request_payment,
+    restore,
     tagging,
     version_listing,
     versioning,
@@ -46,6 +49,9 @@ FAMILIES = (
     access_block,
     tagging,
     request_payment,
+    object_lock,
+    lifecycle,
+    restore,
 )
 
 service = Service("s3")

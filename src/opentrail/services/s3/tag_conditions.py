@@ -1,4 +1,4 @@
-"""The condition keys that speak of an object's tags, looked up only when a policy asks for them.
+"""The condition keys that speak of an object's tags and of its lock, looked up only when a policy asks for them.
 
 `s3:ExistingObjectTag/KEY` (the tags the object has), `s3:RequestObjectTag/KEY` and `s3:RequestObjectTagKeys` (those the
 request would give it). Source: service authorization reference, "Actions, resources, and condition keys for Amazon S3".
@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from opentrail.call import Call
 from opentrail.rows.s3 import Bucket
+from opentrail.services.s3 import lock_conditions
 from opentrail.services.s3.versions import find_version
 from opentrail.state import Unit
 
@@ -47,6 +48,8 @@ class ObjectKeys(dict[str, tuple[str, ...]]):
             return _value(requested_tags(self._call), key[len(REQUESTED) :])
         if key == REQUESTED_KEYS:
             return tuple(name for name, _ in requested_tags(self._call)) or None
+        if key.startswith(lock_conditions.PREFIX):
+            return lock_conditions.value(self._call.input, self._unit.now, key)
         return dict.get(self, key, default)
 
     def _existing(self) -> Tags:

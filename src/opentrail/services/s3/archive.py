@@ -1,0 +1,45 @@
+"""Archived objects: kept as readily as all others here, but readable, as in S3, only once they were restored.
+
+Source: API reference, RestoreObject and GetObject; S3 user guide, "Restoring an archived object".
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from opentrail.errors import AwsError
+from opentrail.rows.s3 import ObjectVersion
+
+ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes that need RestoreObject before an object can be read; GLACIER_IR does not."""
+
+
+def is_restored(version: ObjectVersion, now: float) -> bool:
+    """Is there a temporary copy to read?"""
+    return version.restored_until > now
+
+
+def refuse_archived(version: ObjectVersion, now: float) -> None:
+    """Raise AwsError InvalidObjectState for an archived version that was not restored, or not for long enough."""
+    if version.storage_class in ARCHIVED and not is_restored(version, now):
+        message = "The operation is not valid for the object's storage class"
+        raise AwsError("InvalidObjectState", message, 403, StorageClass=version.storage_class)
+
+
+def restore_header(version: ObjectVersion, now: float) -> str:
+    """The text of x-amz-restore; empty where nothing is restored. A restore is never under way: it is done at once."""
+    if not is_restored(version, now):
+        return ""
+    return f'ongoing-request="false", expiry-date="{http_date(version.restored_until)}"'
+
+
+def http_date(seconds: float) -> str:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0), usegmt=True)
+
+
+def restore_status(version: ObjectVersion, now: float) -> dict[str, object]:
+    """RestoreStatus of a listing that asks for it; empty for what needs no restore or was never restored."""
+    if version.storage_class not in ARCHIVED or not is_restored(version, now):
+        return {}
+    return {"IsRestoreInProgress": False, "RestoreExpiryDate": datetime.fromtimestamp(version.restored_until, UTC)}

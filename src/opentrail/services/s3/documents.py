@@ -1,0 +1,39 @@
+"""Configuration documents of a bucket: kept as JSON text by kind, and named in the bucket's row.
+
+So a request need not look for those that do not exist. Times inside a document are kept as ISO 8601 text. What a
+document means is known to the family that puts it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from opentrail.rows.s3 import BUCKETS, CONFIGS, Bucket, ConfigDocument
+from opentrail.state import Unit
+
+
+def document_text(unit: Unit, bucket: Bucket, kind: str) -> str:
+    """The JSON text of the document; empty when the bucket has none of this kind."""
+    if kind not in bucket.configured:
+        return ""
+    found = CONFIGS.get(unit, bucket.name, kind)
+    return "" if found is None else found.document
+
+
+def put_document(unit: Unit, bucket: Bucket, kind: str, document: dict[str, Any]) -> None:
+    """Set the document. `datetime`s become ISO 8601 text."""
+    text = msgspec.json.encode(document).decode()
+    CONFIGS.put(unit, ConfigDocument(text, unit.now), bucket.name, kind)
+    if kind not in bucket.configured:
+        BUCKETS.put(unit, replace(bucket, configured=(*bucket.configured, kind)), bucket.name)
+
+
+def drop_document(unit: Unit, bucket: Bucket, kind: str) -> None:
+    """Remove the document, if there is one."""
+    if kind in bucket.configured:
+        CONFIGS.delete(unit, bucket.name, kind)
+        kept = tuple(each for each in bucket.configured if each != kind)
+        BUCKETS.put(unit, replace(bucket, configured=kept), bucket.name)
