@@ -34,6 +34,8 @@ MEASURES: dict[str, Callable[[Run], list[Row]]] = {
     "memory": measure_memory,
 }
 BUILD = Path("build")
+REPORT_COLUMNS = 120
+"""Width of the table where there is no terminal."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,7 +61,8 @@ def main(quick: bool, only: Sequence[str], report: Path | None) -> None:
                 failures[name] = str(error)
             progress.advance(task)
     if rows:
-        show(Console(), rows)
+        plain = Console()
+        show(plain if plain.is_terminal else Console(width=REPORT_COLUMNS), rows)
     if report is not None:
         write_json(report, rows, failures)
     for name, reason in failures.items():

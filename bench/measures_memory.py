@@ -20,7 +20,7 @@ SECONDS_MAX = 300
 
 
 def measure_memory(run: Run) -> list[Row]:
-    """Resident memory, in the mean of nothing: two looks, after 1,000 and after 100,000 mixed calls."""
+    """Two looks at resident memory: after 1,000 and after 100,000 mixed calls."""
     with run.processes("memory") as processes:
         server = start_opentrail(processes)
         run.say("filling opentrail")

@@ -20,6 +20,8 @@ import msgspec
 
 ROWS_PER_STATEMENT = (256, 32, 8, 1)
 """Rows are written by multi-row statements of these sizes, so that a batch costs few calls into SQLite."""
+CACHE_KIB = 8 * 1024
+"""Pages of the file that a connection keeps in memory."""
 FRAME = struct.Struct(">Q")
 
 SCHEMA = """
@@ -60,10 +62,11 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection in WAL mode whose commits are durable."""
+    """A connection in WAL mode whose commits are durable. Its memory is bounded by SQLite's cache: a mapped file would
+    count as the process's own, and grow with the ledger."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     connection.executescript(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32768; PRAGMA mmap_size=268435456;"
+        f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-{CACHE_KIB}; PRAGMA mmap_size=0;"
         "PRAGMA busy_timeout=10000; PRAGMA wal_autocheckpoint=4000;"
     )
     return connection
