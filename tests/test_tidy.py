@@ -24,6 +24,7 @@ BROAD_EXCEPT = {
     "server/loops.py": "a follower that falls is started again at its cursor",
     "followers/executions.py": "a follower outlives its plugs: a mistake in an action becomes the action's result",
     "followers/rules_outbox.py": "a follower outlives its plugs: a mistake in a target becomes a failed delivery",
+    "followers/topics_lanes.py": "a courier outlives any message: a mistake becomes a failed delivery",
 }
 """Where everything may be caught, and why."""
 PURE_ROOMS = ("wire", "access", "record", "match", "pipeline", "rows", "model")

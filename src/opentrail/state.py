@@ -42,6 +42,8 @@ class House:
     models: Models
     seal: Sealer
     history: History = field(default_factory=NoHistory)
+    ending: bool = False
+    """The server is about to end: who waits on a caller's behalf answers now."""
 
 
 class Sealer(msgspec.Struct, frozen=True):

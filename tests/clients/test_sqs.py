@@ -12,7 +12,16 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from tests.clients.server_process import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, OTHER_SECRET, REGION, ROOT_KEY, ROOT_SECRET
+from tests.clients.server_process import (
+    ACCOUNT,
+    OTHER_ACCOUNT,
+    OTHER_KEY,
+    OTHER_SECRET,
+    REGION,
+    ROOT_KEY,
+    ROOT_SECRET,
+    ServerProcess,
+)
 
 
 @pytest.fixture(scope="module")
@@ -320,3 +329,21 @@ def test_sending_is_a_data_event_and_what_was_sent_is_not_in_it(sqs, queue, trai
     assert (record["eventSource"], record["eventName"]) == ("sqs.amazonaws.com", "TagQueue")
     assert record["managementEvent"] is True
     assert not any("secret text" in json.dumps(each) for each in trail.records)
+
+
+def test_the_server_does_not_wait_for_those_who_wait(tmp_path):
+    process = ServerProcess(tmp_path).start()
+    try:
+        sqs = process.client("sqs")
+        queue = sqs.create_queue(QueueName="q")["QueueUrl"]
+        got = []
+        waiting = threading.Thread(target=lambda: got.append(receive(sqs, queue, WaitTimeSeconds=20)))
+        waiting.start()
+        time.sleep(0.3)
+        begun = time.monotonic()
+        assert process.stop() == 0
+        waiting.join()
+        assert got == [[]]
+        assert time.monotonic() - begun < 8
+    finally:
+        process.kill()

@@ -62,10 +62,9 @@ class Gatekeeper:
 
 async def post(url: str, headers: Mapping[str, str], body: bytes, gatekeeper: Gatekeeper) -> int:
     """The status of the answer. Raises NotAllowed, NoAnswer, OSError (names, connections, TLS)."""
-    parts = urlsplit(url)
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            return await _post(parts, headers, body, gatekeeper)
+            return await _post(urlsplit(url), headers, body, gatekeeper)
     except TimeoutError as error:
         raise NoAnswer(f"no answer within {TIMEOUT_SECONDS:.0f} seconds") from error
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, UnicodeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
 from opentrail.errors import Conflict, LedgerUnavailable
@@ -38,10 +39,9 @@ class QueuesFollower:
             BELL.leave(GONE, rung.set)
 
     async def _rest(self, rung: asyncio.Event) -> None:
-        try:
-            await asyncio.wait_for(rung.wait(), LOOK_AGAIN_SECONDS)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):  # nothing came; time to look all the same
+            async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                await rung.wait()
 
     async def sweep(self) -> None:
         """Empty every box that is without a queue now."""

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
@@ -23,6 +24,8 @@ from opentrail.rows.sns import (
     BELL,
     OUTGOING,
     OUTGOING_BELL,
+    OWNED,
+    PENDING_SECONDS,
     SUBSCRIPTIONS,
     TOPICS,
     Delivery,
@@ -70,10 +73,9 @@ class TopicsFollower:
             while True:
                 rung.clear()
                 await self.spread()
-                try:
-                    await asyncio.wait_for(rung.wait(), LOOK_AGAIN_SECONDS)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):  # nothing came; time to look all the same
+                    async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                        await rung.wait()
         finally:
             BELL.leave(OUTGOING_BELL, rung.set)
 
@@ -122,9 +124,18 @@ class TopicsFollower:
         limit = max(1, min(PAGE, PAGE_BYTES_MAX // (len(row.message) + 1)))
         start = SUBSCRIPTIONS.key(*row.topic, row.after) if row.after else b""
         rows = SUBSCRIPTIONS.page(unit, *row.topic, after=start, limit=limit)
+        _drop_unconfirmed(unit, row.topic, rows)
         for id_, subscription in _wanting(row, rows):
             writer.write(unit, id_, subscription)
         return SUBSCRIPTIONS.parts(rows[-1][0])[3] if len(rows) == limit else ""
+
+
+def _drop_unconfirmed(unit: Unit, topic: tuple[str, str, str], rows: list[tuple[Key, Subscription]]) -> None:
+    """Take away the subscriptions that nobody has confirmed in time."""
+    for key, each in rows:
+        if not each.confirmed and unit.now - each.created > PENDING_SECONDS:
+            unit.delete(key)
+            OWNED.delete(unit, each.owner, topic[1], f"{topic_arn(*topic)}:{SUBSCRIPTIONS.parts(key)[3]}")
 
 
 def _wanting(row: Outgoing, rows: list[tuple[Key, Subscription]]) -> Iterator[tuple[str, Subscription]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
@@ -102,10 +103,9 @@ class Lane:
             waiting = self._keys()
             if waiting:
                 pause = min(pause, max(0.01, sns.due_of(waiting[0]) - self._house.clock.now()))
-        try:
-            await asyncio.wait_for(self._rung.wait(), pause)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):  # nothing came; time to look all the same
+            async with asyncio.timeout(pause):
+                await self._rung.wait()
 
     async def _carry(self, key: Key) -> None:
         try:
@@ -145,7 +145,7 @@ class Lane:
         else:
             log.warning("%s to %s: %s", topic_arn(*row.topic), row.endpoint, failure.why)
             if row.redrive and not row.dead:
-                put_delivery(unit, "sqs", unit.now, number, _dead_letter(row, failure, unit.now))
+                put_delivery(unit, "sqs", unit.now, number + "-dead", _dead_letter(row, failure, unit.now))
         await self._house.ledger.commit(unit.writes, ())
 
 

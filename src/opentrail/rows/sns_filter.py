@@ -20,7 +20,7 @@ COMBINATIONS_MAX = 150
 DEPTH_MAX = 100
 """Levels of a policy that are looked through."""
 SCOPES = ("MessageAttributes", "MessageBody")
-_JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def check_filter(text: str, scope: str) -> None:

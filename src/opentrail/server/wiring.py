@@ -23,6 +23,7 @@ from opentrail.followers.rules import RulesFollower
 from opentrail.followers.topics import TopicsFollower
 from opentrail.model.load import load_models
 from opentrail.ports import Follower
+from opentrail.rows.sqs import BELL
 from opentrail.server.clock import SystemClock
 from opentrail.server.edge import Edge
 from opentrail.server.gate import Gate
@@ -95,6 +96,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             yield Running(house, edge, f"{scheme}://{shown}:{port}", port, new_root_key, named)
         finally:
             server.close()
+            _end_waiting(house)
             await _drain(edge)
             await end(tasks)
             await house.ledger.close()
@@ -145,6 +147,12 @@ async def _check_timeouts(edge: Edge) -> None:
     while True:
         await asyncio.sleep(TIMEOUT_CHECK_SECONDS)
         edge.check_timeouts()
+
+
+def _end_waiting(house: House) -> None:
+    """Long polls need not last until the end of their time."""
+    house.ending = True
+    BELL.ring_all()
 
 
 async def _drain(edge: Edge) -> None:

@@ -17,7 +17,9 @@ from opentrail.state import Unit
 
 PAGE = 100
 TAGS_MAX = 50
-_TOPIC_ARN = re.compile(r"arn:aws[a-z-]{0,20}:sns:([a-z0-9-]{1,32}):(\d{12}):([A-Za-z0-9_-]{1,256}(?:\.fifo)?)")
+_TOPIC_ARN = re.compile(
+    r"arn:aws[a-z-]{0,20}:sns:([a-z0-9-]{1,32}):(\d{12}):([A-Za-z0-9_-]{1,256}(?:\.fifo)?)", re.ASCII
+)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 T = TypeVar("T")
 

@@ -24,7 +24,7 @@ OWNER_ONLY = frozenset(
 )
 """Operations that a queue's policy cannot open to other accounts."""
 
-_URL = re.compile(r"https?://[^/\s]{1,255}/(?:queue/)?(\d{12})/([A-Za-z0-9_-]{1,80}(?:\.fifo)?)")
+_URL = re.compile(r"https?://[^/\s]{1,255}/(?:queue/)?(\d{12})/([A-Za-z0-9_-]{1,80}(?:\.fifo)?)", re.ASCII)
 _ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 

@@ -22,7 +22,7 @@ ACTIONS = frozenset(
 )
 ACTIONS_MAX = 7
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_ACCOUNT = re.compile(r"\d{12}")
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
 service = Service("sqs")
 service.guard("AddPermission", "RemovePermission")(guard_queue)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -89,7 +90,7 @@ async def _wait(
         try:
             unit.now = clock.now()
             taken = take(unit, place, queue, most, hidden)
-            if taken or _wrote(unit) or unit.now >= deadline:
+            if taken or _wrote(unit) or unit.now >= deadline or unit.house.ending:
                 return taken
             await _rest(rung, unit, queue, deadline)
         finally:
@@ -105,10 +106,9 @@ async def _rest(rung: asyncio.Event, unit: Unit, queue: Queue, deadline: float) 
     """Until the bell rings, a message becomes due, or it is time to look again."""
     following = dues_from(unit, queue.box, int(unit.now * 1000) + 1, 1)
     until = min(deadline, unit.now + LOOK_AGAIN_SECONDS, following[0][1] / 1000 if following else deadline)
-    try:
-        await asyncio.wait_for(rung.wait(), max(0.001, until - unit.now))
-    except TimeoutError:
-        return
+    with suppress(TimeoutError):  # nothing came; time to look all the same
+        async with asyncio.timeout(max(0.001, until - unit.now)):
+            await rung.wait()
 
 
 def take(unit: Unit, place: Place, queue: Queue, most: int, hidden: int | None) -> list[tuple[str, Message, str]]:

@@ -32,7 +32,7 @@ class QueueTarget:
         attributes = delivery.target.get("MessageAttributes") if delivery.dead_letter else None
         if attributes:
             given["MessageAttributes"] = {
-                name: {"DataType": "String", "StringValue": value or "-"} for name, value in attributes.items()
+                name: {"DataType": "String", "StringValue": _clean(value) or "-"} for name, value in attributes.items()
             }
         principal = sender(delivery, self._role_session, house)
         try:
@@ -41,3 +41,8 @@ class QueueTarget:
             if error.code == "AWS.SimpleQueueService.NonExistentQueue":
                 raise Undeliverable("NO_RESOURCE", f"{error.code}: {error.message}") from error
             raise
+
+
+def _clean(text: str) -> str:
+    """Without the characters that no message may contain: a dead letter must not fail for the words of its failure."""
+    return "".join(each if each.isprintable() else "?" for each in text)
