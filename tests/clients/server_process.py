@@ -141,7 +141,7 @@ class ServerProcess:
         return {**clean, **own, **extra}
 
     def aws(self, *arguments: str, status: int = 0, **extra: str) -> str:
-        """Run the AWS CLI; its standard output. Fails unless it ends with `status`."""
+        """Run the AWS CLI; what it says on both channels. Fails unless it ends with `status`."""
         done = subprocess.run(
             [sys.executable, str(TOOLS / "aws"), *arguments],
             env=self.environment(**extra),
@@ -151,7 +151,7 @@ class ServerProcess:
             check=False,
         )
         assert done.returncode == status, f"aws {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        return done.stdout + done.stderr
 
 
 def key_of(answer: dict[str, Any]) -> tuple[str, str, str]:
