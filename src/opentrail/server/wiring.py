@@ -54,6 +54,9 @@ LOCK_SECONDS_MAX = 3.0
 """How long to wait for the end of the server before this one."""
 GC_THRESHOLDS = (20_000, 20, 100)
 """The defaults cost a tenth of the throughput, since calls that wait for the disk look long-lived."""
+TLS_HANDSHAKE_SECONDS_MAX = 10.0
+TLS_SHUTDOWN_SECONDS_MAX = 1.0
+"""How long a client may take to say goodbye; one that keeps an idle connection never does."""
 DRAIN_SECONDS_MAX = 30.0
 """How long requests under way may take to end at shutdown."""
 
@@ -82,9 +85,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         house, gate, new_root_key = await _open(settings, lock)
         _settle_memory()
         edge = Edge(gate.handle, spawn)
-        server = await asyncio.get_running_loop().create_server(
-            edge.protocol, settings.host, settings.port, ssl=_tls(settings), backlog=1024
-        )
+        server = await _listen(edge, settings)
         port = server.sockets[0].getsockname()[1]
         followers = _followers(house)
         tasks = [spawn(follow(follower), follower.name) for follower in followers]
@@ -141,6 +142,19 @@ def _followers(house: House) -> list[Follower]:
         TopicsFollower(house),
         QueuesFollower(house),
     ]
+
+
+async def _listen(edge: Edge, settings: Settings) -> asyncio.Server:
+    tls = _tls(settings)
+    return await asyncio.get_running_loop().create_server(
+        edge.protocol,
+        settings.host,
+        settings.port,
+        ssl=tls,
+        backlog=1024,
+        ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS_MAX if tls else None,
+        ssl_shutdown_timeout=TLS_SHUTDOWN_SECONDS_MAX if tls else None,
+    )
 
 
 async def _check_timeouts(edge: Edge) -> None:
