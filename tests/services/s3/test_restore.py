@@ -91,3 +91,22 @@ def test_tiers(s3: Any):
     assert fails(restore, s3, Type="SELECT") == ("NotImplemented", 501)
     assert restore(s3, 2**31 - 1) == 202
     assert "9999" in s3.head_object(Bucket=BUCKET, Key="k")["Restore"]
+
+
+def test_listings_tell_of_restores_when_asked(versioned: Any):
+    archive(versioned)
+    versioned.put_object(Bucket=BUCKET, Key="warm", Body=b"x")
+    asked = {"Bucket": BUCKET, "OptionalObjectAttributes": ["RestoreStatus"]}
+    lists = (versioned.list_objects, versioned.list_objects_v2, versioned.list_object_versions)
+    assert not any("RestoreStatus" in entry for call in lists for entry in shown(call(**asked)))
+    restore(versioned)
+    for call in lists:
+        assert not any("RestoreStatus" in entry for entry in shown(call(Bucket=BUCKET)))
+        cold, warm = shown(call(**asked))
+        assert cold["RestoreStatus"]["IsRestoreInProgress"] is False
+        assert cold["RestoreStatus"]["RestoreExpiryDate"] > datetime.now(UTC)
+        assert "RestoreStatus" not in warm
+
+
+def shown(listing: Any) -> Any:
+    return listing.get("Contents") or listing["Versions"]

@@ -5,9 +5,12 @@ Source: API reference, RestoreObject and GetObject; S3 user guide, "Restoring an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import Any
 
+from opentrail.call import Call
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import ObjectVersion
 
@@ -38,8 +41,11 @@ def http_date(seconds: float) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0), usegmt=True)
 
 
-def restore_status(version: ObjectVersion, now: float) -> dict[str, object]:
-    """RestoreStatus of a listing that asks for it; empty for what needs no restore or was never restored."""
-    if version.storage_class not in ARCHIVED or not is_restored(version, now):
-        return {}
-    return {"IsRestoreInProgress": False, "RestoreExpiryDate": datetime.fromtimestamp(version.restored_until, UTC)}
+def add_restore_status(call: Call, listed: Iterable[tuple[ObjectVersion | None, dict[str, Any]]]) -> None:
+    """RestoreStatus in the entries of a listing that asks for it, for archived objects that are restored."""
+    if "RestoreStatus" not in (call.input.get("OptionalObjectAttributes") or ()):
+        return
+    for version, entry in listed:
+        if version is not None and version.storage_class in ARCHIVED and is_restored(version, call.started_at):
+            until = datetime.fromtimestamp(version.restored_until, UTC)
+            entry["RestoreStatus"] = {"IsRestoreInProgress": False, "RestoreExpiryDate": until}

@@ -17,6 +17,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import OBJECTS, Bucket, ObjectVersion
 from opentrail.service import Service
+from opentrail.services.s3.archive import add_restore_status
 from opentrail.services.s3.objects import bucket_of
 from opentrail.services.s3.reading import from_epoch
 from opentrail.state import Unit
@@ -180,6 +181,7 @@ def _listing(call: Call, bucket: Bucket, page: Page, spell: Spelling, *, owner: 
         "Contents": [_content(entry, spell, owner) for entry in page.contents],
         "CommonPrefixes": [{"Prefix": spell(prefix)} for prefix in page.prefixes],
     }
+    add_restore_status(call, zip((entry.row for entry in page.contents), output["Contents"], strict=True))
     if given.get("Delimiter"):
         output["Delimiter"] = spell(given["Delimiter"])
     if spell.encoded:
