@@ -88,7 +88,8 @@ class Outbox:
             self._earlier.clear()
             pause = self._later[0][0] - self._house.clock.now() if self._later else None
             try:
-                await asyncio.wait_for(self._earlier.wait(), pause)
+                async with asyncio.timeout(pause):  # wait_for may swallow a cancellation
+                    await self._earlier.wait()
             except TimeoutError:
                 continue
 

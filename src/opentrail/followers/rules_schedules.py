@@ -45,7 +45,8 @@ class Schedules:
             due = await self.fire()
             pause = None if due is None else min(max(due - self._house.clock.now(), 0.0), LOOK_SECONDS_MAX)
             try:
-                await asyncio.wait_for(self.changed.wait(), pause)
+                async with asyncio.timeout(pause):  # wait_for may swallow a cancellation
+                    await self.changed.wait()
             except TimeoutError:
                 continue
 
