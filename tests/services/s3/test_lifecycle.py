@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -278,4 +279,20 @@ def test_an_upload_is_told_when_it_is_given_up(s3: Any):
     told = s3.create_multipart_upload(Bucket=BUCKET, Key="a")
     assert told["AbortRuleId"] == "r"
     assert f"{told['AbortDate']:%a, %d %b %Y %H:%M:%S} GMT" == expected(3)
+    parts = s3.list_parts(Bucket=BUCKET, Key="a", UploadId=told["UploadId"])
+    assert (parts["AbortRuleId"], parts["AbortDate"]) == ("r", told["AbortDate"])
     assert "AbortDate" not in s3.create_multipart_upload(Bucket=BUCKET, Key="b")
+
+
+def test_no_id_breaks_a_header(s3: Any):
+    wild = 'ü\n€ "x", a%0A/b'
+    abort = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}}
+    put_rules(s3, rule(ID=wild, **EXPIRE, **abort))
+    assert get_rules(s3)[0]["ID"] == wild
+    for told in (
+        s3.put_object(Bucket=BUCKET, Key="k", Body=b"x")["Expiration"],
+        s3.create_multipart_upload(Bucket=BUCKET, Key="k")["AbortRuleId"],
+    ):
+        assert told.isascii()
+        assert told.isprintable()
+        assert unquote(told).endswith((wild, wild + '"'))

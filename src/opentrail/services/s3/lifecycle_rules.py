@@ -24,7 +24,10 @@ from opentrail.state import Unit
 DAY_SECONDS = 86_400.0
 LATEST = 253_402_214_400.0
 """The last midnight that a date can name, 9999-12-31."""
-DOCUMENTS_CACHED = 256
+DOCUMENTS_CACHED = 64
+"""Documents whose plan is kept in memory; one has at most a thousand rules."""
+PRINTABLE = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
+"""What needs no percent-encoding to be safe in a header."""
 DEPTH = ("STANDARD", "STANDARD_IA", "INTELLIGENT_TIERING", "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")
 """Storage classes from the warmest to the coldest; transitions only go down."""
 NO_WAY_DOWN = frozenset({("ONEZONE_IA", "GLACIER_IR")})
@@ -270,4 +273,4 @@ def show_abort(unit: Unit, bucket: Bucket, upload: Upload, output: Shape) -> Non
     due = abort_due(read_plan(document_text(unit, bucket, LIFECYCLE)), upload)
     if due is not None:
         output["AbortDate"] = datetime.fromtimestamp(due[0], UTC)
-        output["AbortRuleId"] = due[1]
+        output["AbortRuleId"] = quote(due[1], safe=PRINTABLE)

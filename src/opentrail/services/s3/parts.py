@@ -14,6 +14,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import PARTS, UPLOADS, ObjectVersion, Part, Upload, UploadedPart
 from opentrail.service import Service
 from opentrail.services.s3.copy_source import CopySource, copy_bytes, source_of, source_version
+from opentrail.services.s3.lifecycle_rules import show_abort
 from opentrail.services.s3.listing import page_limit
 from opentrail.services.s3.lock_rules import check_part_digest
 from opentrail.services.s3.objects import bucket_of, refuse_unbuilt
@@ -179,7 +180,7 @@ def _source_run(call: Call, version: ObjectVersion) -> Run:
 async def list_parts(call: Call, unit: Unit) -> Shape:
     """List the parts of a multipart upload, by number."""
     given = call.input
-    upload = find_upload(call, unit)
+    upload, bucket = find_upload(call, unit), bucket_of(call, unit)
     limit, marker = page_limit(call, "MaxParts"), _marker(call)
     after = PARTS.key(upload.upload_id, part_place(marker))
     rows = [row for _, row in PARTS.page(unit, upload.upload_id, after=after, limit=limit + 1)] if limit else []
@@ -200,6 +201,8 @@ async def list_parts(call: Call, unit: Unit) -> Shape:
     if upload.checksum_algorithm:
         output["ChecksumAlgorithm"] = upload.checksum_algorithm
         output["ChecksumType"] = upload.checksum_type
+    if bucket.configured:
+        show_abort(unit, bucket, upload, output)
     return output
 
 
