@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+import uvloop
 from click.testing import CliRunner, Result
 
 from opentrail.server.cli import main
@@ -20,6 +21,11 @@ VARIABLES = (
     "OPENTRAIL_PORT",
     "OPENTRAIL_ENDPOINT_URL",
 )
+
+
+def pytest_asyncio_loop_factories(config: object, item: object) -> dict[str, Callable[[], object]]:
+    """The loop of the server."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ import httptools
 from opentrail.call import HttpRequest, Response, Tls
 from opentrail.errors import AwsError, LedgerUnavailable
 from opentrail.server.body import RequestBody
+from opentrail.server.http_text import NO_BODY_STATUS, NoBytes, head_of, path_of, refusal
 from opentrail.server.transmit import BrokenConnection, Transmitter
 
 URL_BYTES_MAX = 16 * 1024
@@ -33,20 +34,13 @@ HEAD_SECONDS_MAX = 60.0
 """From the first byte of a request to the end of its headers, and between two requests of one connection."""
 STALL_SECONDS_MAX = 60.0
 """Without a byte of a body that is being waited for, or without the peer taking a byte of an answer."""
+LINGER_SECONDS_MAX, LINGER_QUIET_SECONDS_MAX = 30.0, 2.0
+"""How long what a client still sends is read and thrown away, so that it gets to read why it was refused."""
 
 log = logging.getLogger("opentrail.edge")
 
 Handle = Callable[[HttpRequest], Awaitable[Response]]
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
-
-_NO_BODY_STATUS = frozenset({204, 304})
-_REASONS = {
-    200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently",
-    302: "Found", 304: "Not Modified", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unauthorized",
-    403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 411: "Length Required",
-    412: "Precondition Failed", 413: "Payload Too Large", 416: "Requested Range Not Satisfiable",
-    429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable",
-}  # fmt: skip
 
 
 class Edge:
@@ -90,10 +84,11 @@ class Connection(asyncio.Protocol):
         self._queue: deque[tuple[HttpRequest, RequestBody, bool]] = deque()
         self._busy = False
         self._served = False
+        self._deaf = False
         self._idle: asyncio.Future[None] | None = None
         self._closing = False
         self._paused: set[str] = set()
-        self._touched = monotonic()
+        self._touched = self._head_since = self._closed_at = monotonic()
         self._reset()
 
     def _reset(self) -> None:
@@ -131,15 +126,14 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._touched = monotonic()
-        if self._closing:
+        if self._closing or self._deaf:
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "Upgrade is not supported.")
+            self._deaf = True  # declined: what follows the request, which is answered, is not looked at
         except httptools.HttpParserError as error:
-            if not self._closing:
-                self._refuse(400, f"An error occurred when parsing the HTTP request: {error}")
+            self._refuse(400, f"An error occurred when parsing the HTTP request: {error}")
 
     def eof_received(self) -> bool:
         return False
@@ -156,6 +150,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._reset()
         self._reading_head = True
+        self._head_since = self._touched
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -173,9 +168,17 @@ class Connection(asyncio.Protocol):
         self._headers[key] = f"{self._headers[key]},{text}" if key in self._headers else text
 
     def on_headers_complete(self) -> None:
-        if self._closing:
+        if self._closing or self._deaf:
             return
         self._reading_head = False
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            self._refuse(505, f"HTTP/{version} is not spoken here.")
+            return
+        method = self._parser.get_method().decode("latin-1")
+        if method == "CONNECT":
+            self._refuse(405, "This is no proxy.")
+            return
         headers = self._headers
         path, _, query = self._url.partition(b"?")
         declared = headers.get("content-length")
@@ -188,14 +191,17 @@ class Connection(asyncio.Protocol):
         proceed = self._send_continue if waits else _nothing
         body = RequestBody(length, self._pause_body, self._resume_body, proceed)
         self._body = body
-        method = self._parser.get_method().decode("latin-1")
-        request = HttpRequest(method, _target(path), query.decode("latin-1"), headers, body, self._peer, self._tls)
-        self._queue.append((request, body, self._parser.should_keep_alive()))
+        request = HttpRequest(method, path_of(path), query.decode("latin-1"), headers, body, self._peer, self._tls)
+        self._queue.append((request, body, self._may_stay(version)))
         if len(self._queue) >= QUEUED_REQUESTS_MAX:
             self._pause("queue")
         if not self._busy:
             self._busy = True
             self._wake()
+
+    def _may_stay(self, version: str) -> bool:
+        """May another request follow? In HTTP/1.0 a client that wants that must be told so, which is not worth it."""
+        return version == "1.1" and self._parser.should_keep_alive() and not self._parser.should_upgrade()
 
     def on_body(self, data: bytes) -> None:
         if self._body is not None:
@@ -234,13 +240,14 @@ class Connection(asyncio.Protocol):
                 request, body, keep_alive = self._queue.popleft()
                 self._resume("queue")
                 response = await self.edge.handle(request)
-                keep_alive = keep_alive and not self.edge.draining and body.complete
+                keep_alive = keep_alive and not self.edge.draining and body.complete and not self._is_last()
                 await self._send(request, response, keep_alive)
                 self._touched = monotonic()
-                if not keep_alive:
+                if not keep_alive or self._is_last():
                     await self._transmit.flushed()
-                    self._close()
+                    self._hang_up(body.complete and not self._deaf)
                 body.discard()
+                await self._transmit.drained()
             whole = True
         except BrokenConnection:
             log.debug("the client went away before its answer was complete")
@@ -253,47 +260,37 @@ class Connection(asyncio.Protocol):
         if self.edge.draining:
             self.close_if_idle()
 
+    def _is_last(self) -> bool:
+        """What follows the requests in the queue could not be understood, and this was the last of them."""
+        return self._deaf and not self._queue
+
     async def _send(self, request: HttpRequest, response: Response, keep_alive: bool) -> None:
-        head = self._head(request, response, keep_alive)
-        bodiless = request.method == "HEAD" or response.status in _NO_BODY_STATUS
+        head = head_of(response, keep_alive, self.edge.date_line())
+        bodiless = request.method == "HEAD" or response.status in NO_BODY_STATUS
         body = response.body
         if isinstance(body, bytes):
             if response.seal is not None:
                 await response.seal(0 if bodiless else len(body), True)
             self._transmit.write(head if bodiless else head + body)
+        elif bodiless:
+            await self._transmit.stream(head, NoBytes(body), response.seal)
         else:
             await self._transmit.stream(head, body, response.seal)
-
-    def _head(self, request: HttpRequest, response: Response, keep_alive: bool) -> bytes:
-        status = response.status
-        headers = response.headers
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        if not _is_clean("".join(lines), len(lines)):
-            lines = [f"{_clean(name)}: {_clean(value)}\r\n" for name, value in headers.items()]
-        lines.insert(0, f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n")
-        if "Content-Length" not in headers and status not in _NO_BODY_STATUS:
-            size = len(response.body) if isinstance(response.body, bytes) else response.body.length
-            lines.append(f"Content-Length: {size}\r\n")
-        if not keep_alive:
-            lines.append("Connection: close\r\n")
-        return "".join(lines).encode("latin-1", "replace") + self.edge.date_line() + b"Server: OpenTrail\r\n\r\n"
 
     def _send_continue(self) -> None:
         if not self._closing and self._body is not None and not self._body.received:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _refuse(self, status: int, message: str) -> None:
-        """A request that cannot be understood: answer if nothing else is being answered, then hang up."""
-        if self._closing:
+        """A request that cannot be understood: answer and hang up; or, when others came before it, end with them."""
+        if self._closing or self._deaf:
             return
-        if not self._busy:
-            error = f"<Error><Code>BadRequest</Code><Message>{_xml(message)}</Message></Error>"
-            body = f'<?xml version="1.0" encoding="UTF-8"?>\n{error}'.encode("utf-8", "replace")
-            head = f"HTTP/1.1 {status} Bad Request\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
-            self._transport.write(head.encode() + b"Connection: close\r\n\r\n" + body)
+        self._deaf = True
         if self._body is not None:
             self._body.fail(AwsError("BadRequest", message, 400))
-        self._close()
+        if not self._busy:
+            self._transport.write(refusal(status, message))
+            self._hang_up(read_to_end=False)
 
     # --- flow and life
 
@@ -319,47 +316,43 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._transport.close()
 
+    def _hang_up(self, read_to_end: bool) -> None:
+        """Close after an answer. To close while the client still sends would reset the connection, and the answer might
+        be lost on the way; so what it sends is read and thrown away until it has seen our end, or has had its time."""
+        if read_to_end or self._transport.is_closing():
+            self._close()
+            return
+        self._closing, self._closed_at = True, monotonic()
+        if self._paused:
+            self._paused.clear()
+            self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
     def close_if_idle(self) -> None:
         if not self._busy:
             self._close()
 
     def check_timeout(self, now: float) -> None:
         quiet = now - self._touched
-        if self._transmit.stalled(now, STALL_SECONDS_MAX):
+        if self._transmit.stalled(now, STALL_SECONDS_MAX) or self._has_lingered(now - self._closed_at, quiet):
             self._closing = True
             self._transport.abort()
+        elif self._reading_head and not self._busy and now - self._head_since > HEAD_SECONDS_MAX:
+            self._close()
         elif self._body is not None and not self._paused and quiet > STALL_SECONDS_MAX:
             timeout = "Your socket connection to the server was not read from or written to within the timeout period."
             self._body.fail(AwsError("RequestTimeout", timeout, 400))
         elif not self._busy and quiet > HEAD_SECONDS_MAX:
             self._close()
 
+    def _has_lingered(self, seconds: float, quiet: float) -> bool:
+        enough = seconds > LINGER_SECONDS_MAX or quiet > LINGER_QUIET_SECONDS_MAX
+        return enough and self._closing and not self._busy and not self._transport.is_closing()
+
 
 def _nothing() -> None:
     return None
-
-
-def _target(path: bytes) -> str:
-    """The path of the request target; an absolute-form target loses scheme and authority."""
-    if not path.startswith(b"/") and b"://" in path:
-        path = b"/" + path.split(b"://", 1)[1].partition(b"/")[2]
-    return path.decode("latin-1")
-
-
-def _is_clean(lines: str, count: int) -> bool:
-    """No header holds what could end its line: there are no more ends than lines. One look at all of them at once."""
-    return lines.count("\n") == count and lines.count("\r") == count and "\0" not in lines
-
-
-def _clean(value: str) -> str:
-    """A header's name or value that cannot end its line."""
-    if "\r" in value or "\n" in value or "\0" in value:
-        return value.replace("\r", " ").replace("\n", " ").replace("\0", " ")
-    return value
-
-
-def _xml(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _tls_of(ssl_object: ssl.SSLObject | None) -> Tls | None:

@@ -9,7 +9,6 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from time import monotonic
 
 from opentrail.call import ByteStream
 
@@ -35,114 +34,110 @@ class Transmitter:
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self._lost = False
         self._waiter: asyncio.Future[None] | None = None
-        self._waiting_since = 0.0
+        self._handed_on = 0
+        self._sent = 0
+        self._seen = (0, 0)
+        self._seen_at = 0.0
 
     def write(self, data: bytes) -> None:
         if self._lost:
             raise BrokenConnection
         self._transport.write(data)
+        self._handed_on += len(data)
 
     async def stream(self, head: bytes, body: ByteStream, seal: Seal) -> None:
-        """Head, then the stream; sealed before its last bytes, or as broken with the bytes that went out."""
-        sent = 0
+        """Head, then the stream; sealed before its last bytes, or as broken with the bytes that went out. Raises EOFError
+        if the stream has another length than it said: the connection is of no use afterwards."""
+        self._sent = 0
         try:
             self.write(head)
             runs = None if self._transport.get_extra_info("ssl_object") else body.runs()
-            try:
-                if runs is None:
-                    last, sent = await self._send_chunks(body.chunks())
-                else:
-                    last, sent = await self._send_runs(runs, body.length)
-            except _Broken as broken:
-                sent = broken.sent
-                raise BrokenConnection from broken
+            last = await (self._send_chunks(body.chunks()) if runs is None else self._send_runs(runs, body.length))
+            if self._sent + len(last) != body.length:
+                raise EOFError(f"a stream of {body.length} bytes ended after {self._sent + len(last)}")
             if seal is not None:
                 settled, seal = seal, None
-                await settled(sent + len(last), True)
+                await settled(body.length, True)
             self.write(last)
         finally:
             try:
                 if seal is not None:
-                    await seal(sent, False)
+                    await seal(self._sent, False)
             finally:
                 await body.close()
 
-    async def _send_chunks(self, chunks: AsyncIterator[bytes]) -> tuple[bytes, int]:
-        """Everything but the last chunk; (that chunk, bytes sent)."""
-        sent, held = 0, b""
+    async def _send_chunks(self, chunks: AsyncIterator[bytes]) -> bytes:
+        """Everything but the last chunk, which is handed back."""
+        held = b""
         async for chunk in chunks:
             if held:
-                try:
-                    self.write(held)
-                    await self._drained()
-                except BrokenConnection as error:
-                    raise _Broken(sent) from error
-                sent += len(held)
+                self.write(held)
+                self._sent += len(held)
+                await self.drained()
             held = chunk
-        return held, sent
+        return held
 
-    async def _send_runs(self, runs: AsyncIterator[tuple[int, int, int]], length: int) -> tuple[bytes, int]:
+    async def _send_runs(self, runs: AsyncIterator[tuple[int, int, int]], length: int) -> bytes:
         """As `_send_chunks`, by sendfile; the last HELD_BYTES are read and handed back."""
         await self.flushed()
+        if self._lost:
+            raise BrokenConnection
         peer = self._transport.get_extra_info("socket")
         out = socket.socket(fileno=os.dup(peer.fileno()))
-        sent, held = 0, b""
+        held = b""
         to_send = max(length - HELD_BYTES, 0)
         try:
             async for file, offset, size in runs:
-                direct = min(size, to_send - sent)
-                await self._send_file(out, file, offset, direct, sent)
-                sent += direct
+                direct = min(size, to_send - self._sent)
+                await self._send_file(out, file, offset, direct)
                 if direct < size:
                     held += os.pread(file, size - direct, offset + direct)
         finally:
             out.close()
-        return held, sent
+        return held
 
-    async def _send_file(self, out: socket.socket, file: int, offset: int, size: int, before: int) -> None:
+    async def _send_file(self, out: socket.socket, file: int, offset: int, size: int) -> None:
         done = 0
         while done < size:
             if self._lost:
-                raise _Broken(before + done)
+                raise BrokenConnection
             try:
                 count = await asyncio.to_thread(_sendfile, out.fileno(), file, offset + done, size - done)
-            except OSError as error:
-                raise _Broken(before + done) from error
+            except ConnectionError as error:
+                raise BrokenConnection from error
             done += count
+            self._sent += count
+            self._handed_on += count
             if done < size:
                 await self._writable(out)
 
     async def _writable(self, out: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        self._waiting_since = monotonic()
         loop.add_writer(out.fileno(), self.resume)
         try:
             await self._waiter
         finally:
             loop.remove_writer(out.fileno())
-            self._waiter, self._waiting_since = None, 0.0
+            self._waiter = None
 
     async def flushed(self) -> None:
         """Everything written so far has been handed to the kernel."""
         rounds = 0
         while not self._lost and self._transport.get_write_buffer_size():
             rounds += 1
-            self._waiting_since = self._waiting_since or monotonic()
             await asyncio.sleep(0 if rounds < 10 else 0.001)
-        self._waiting_since = 0.0
 
-    async def _drained(self) -> None:
+    async def drained(self) -> None:
+        """So little is unsent that more may be written."""
         if self._waiter is not None:
             await self._waiter
 
     def pause(self) -> None:
         if self._waiter is None:
             self._waiter = asyncio.get_running_loop().create_future()
-            self._waiting_since = monotonic()
 
     def resume(self) -> None:
-        self._waiting_since = 0.0
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -152,16 +147,14 @@ class Transmitter:
         self.resume()
 
     def stalled(self, now: float, seconds: float) -> bool:
-        """The peer has not taken a byte for so long."""
-        return bool(self._waiting_since) and now - self._waiting_since > seconds
-
-
-class _Broken(Exception):
-    """The peer went away after `sent` bytes of the body."""
-
-    def __init__(self, sent: int) -> None:
-        super().__init__(sent)
-        self.sent = sent
+        """There is something to send, and the peer has not taken a byte of it for so long. Asked every few seconds; a
+        slow peer that takes some now and then is not stalled."""
+        unsent = self._transport.get_write_buffer_size()
+        seen = (unsent, self._handed_on)
+        if seen != self._seen or not (unsent or self._waiter is not None):
+            self._seen, self._seen_at = seen, now
+            return False
+        return now - self._seen_at > seconds
 
 
 def _sendfile(out: int, file: int, offset: int, size: int) -> int:
@@ -173,7 +166,11 @@ def _sendfile(out: int, file: int, offset: int, size: int) -> int:
             count = os.sendfile(out, file, offset + sent, share - sent)
         except BlockingIOError:
             break
+        except ConnectionError:
+            if sent:
+                break  # those bytes went out; the next try says it again
+            raise
         if count == 0:
-            raise OSError("a blob is shorter than the ledger says")
+            raise EOFError("a blob is shorter than the ledger says")
         sent += count
     return sent
