@@ -14,7 +14,8 @@ class AwsError(Exception):
 
     `code` is the wire code (`NoSuchBucket`, `TrailNotFoundException`); `message` the sentence (empty: the standard
     message of the code); `status` the HTTP status (0: the model's, 400 where it says nothing). `fields` are extra
-    elements of the error body (`BucketName`, `Key`, …), `headers` extra response headers.
+    elements of the error body (`BucketName`, `Key`, …), `headers` extra response headers. `page` is set where people read
+    the answer in a browser: a page of HTML, empty for one that tells the error itself; None is the protocol's document.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class AwsError(Exception):
         self.status = status
         self.headers: Mapping[str, str] = headers or {}
         self.fields = fields
+        self.page: bytes | None = None
 
 
 class Conflict(Exception):

@@ -22,6 +22,8 @@ from opentrail.state import Unit
 Handler: TypeAlias = Callable[[Call, Unit], Awaitable[Shape]]
 Guard: TypeAlias = Callable[[Call, Unit], Sequence[Access]]
 """The questions the permission check must answer with yes before the handler runs."""
+CrossOrigin: TypeAlias = Callable[[Call, Unit, str, dict[str, str]], None]
+"""Given the call, the bucket it goes to and the headers of its answer: adds what a browser needs to hear."""
 
 
 class Service:
@@ -32,6 +34,8 @@ class Service:
         self.handlers: dict[str, Handler] = {}
         self.guards: dict[str, Guard] = {}
         self.default_guard: Guard | None = None
+        self.cross_origin: CrossOrigin | None = None
+        """Asked for every answer to a request with an Origin header, refusals included."""
 
     def operation(self, name: str) -> Callable[[Handler], Handler]:
         """Register the handler of an operation of the model. Its docstring's first line is its line in the docs."""

@@ -200,7 +200,20 @@ class Gate:
     def _render(self, call: Call, where: Route) -> Response:
         """Step 8, done before the commit because the record tells what the answer will be."""
         if call.error is not None:
-            return self._render_error(call, where.protocol, call.error)
+            response = self._render_error(call, where.protocol, call.error)
+        else:
+            response = self._render_output(call, where)
+        if "origin" in call.request.headers:
+            self._tell_browser(call, where, response)
+        return response
+
+    def _tell_browser(self, call: Call, where: Route, response: Response) -> None:
+        """A request from a page of another origin: the service says whether the page may see the answer."""
+        service = self._services.get(call.operation.service.name)
+        if service is not None and service.cross_origin is not None:
+            service.cross_origin(call, Unit(self.house, self._clock.now()), where.bucket, response.headers)
+
+    def _render_output(self, call: Call, where: Route) -> Response:
         status, headers, body = render_output(
             call.operation,
             where.protocol,

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from opentrail.call import Call
 from opentrail.model.shapes import Operation
+from opentrail.server.forms import FORM, read_posted
 from opentrail.server.signing import BODY_BYTES_MAX
 from opentrail.wire.bind import parse_input
 from opentrail.wire.payload import DecodedBody, decoded_body
@@ -40,6 +41,10 @@ class Reader:
     async def _read_xml(self, call: Call, where: Route) -> None:
         operation, request = call.operation, call.request
         if streams(operation):
+            form = call.stash.get(FORM)
+            if form is not None:
+                read_posted(call, form, where.bucket)
+                return
             if not call.input:
                 call.input = parse_input(operation, where.protocol, where.labels, request, None)
             call.body = _payload(call, streaming=True)

@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from opentrail.call import ANONYMOUS, Call
 from opentrail.errors import AwsError
+from opentrail.server.forms import FormSigner
 from opentrail.services.identity import find_credentials
 from opentrail.state import House, Unit
 from opentrail.wire.route import Route
@@ -23,6 +24,10 @@ UNSIGNED_OPERATIONS = frozenset(
     {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "ConfirmSubscription", "Unsubscribe"}
 )
 """Operations whose caller has no key yet, or only a link out of a message."""
+UNSIGNED_ROUTES = frozenset({"PreflightRequest", "GetWebsiteObject", "HeadWebsiteObject"})
+"""S3's operations of browsers, which sign nothing. What looks like a signature belongs to another request, or nowhere."""
+APART = UNSIGNED_ROUTES | {"PostObject"}
+"""Operations whose signature is not where requests have it."""
 
 _REGION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 REGION_CHARS_MAX = 32
@@ -40,9 +45,13 @@ class Signer:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._forms = FormSigner(house)
 
     async def sign(self, call: Call, where: Route) -> None:
         """Fill in the principal; raises the AwsError of a signature that does not hold."""
+        if call.operation.name in APART and where.protocol == "rest-xml":
+            await self._sign_apart(call)
+            return
         request = call.request
         s3 = where.protocol == "rest-xml"
         signed = read_signature(request, s3=s3)
@@ -79,3 +88,10 @@ class Signer:
         call.principal = principal
         call.account_id = principal.account_id
         call.signature_version, call.authentication_method = signed.version, signed.method
+
+    async def _sign_apart(self, call: Call) -> None:
+        if call.operation.name in UNSIGNED_ROUTES:
+            call.principal = ANONYMOUS
+            call.account_id = ANONYMOUS.account_id
+        else:
+            await self._forms.sign(call)

@@ -29,6 +29,7 @@ from opentrail.wire.media import (
     request_id_headers,
 )
 from opentrail.wire.scalars import Malformed, Value
+from opentrail.wire.web_page import HTML_TYPE, error_page
 from opentrail.wire.xml_codec import TEXT_READERS, XML_DECLARATION, escape
 
 DEFAULT_STATUS = 400
@@ -89,13 +90,28 @@ def render_error(
         host_id,
         resource,
     )
-    headers, body = _RENDERERS[protocol](told)
+    headers, body = _RENDERERS[protocol](told) if error.page is None else _tell_page(told, error.page)
     for name, value in error.headers.items():
         headers[name] = encode_text(value)
     if method == "HEAD" or told.status == NOT_MODIFIED:
         headers.pop("Content-Type", None)
         body = b""
     return told.status, headers, body
+
+
+# Pages
+
+
+def _tell_page(told: _Told, page: bytes) -> tuple[dict[str, str], bytes]:
+    """S3's website endpoints: headers tell the error too, so that the page may be anything."""
+    headers = request_id_headers(True, told.request_id, told.host_id)
+    headers["x-amz-error-code"] = encode_text(told.error.code)
+    headers["x-amz-error-message"] = encode_text(told.message)
+    for name, value in told.error.fields.items():
+        headers[f"x-amz-error-detail-{name}"] = encode_text(value)
+    headers["Content-Type"] = HTML_TYPE
+    details = {"Code": told.error.code, "Message": told.message, **told.error.fields}
+    return headers, page or error_page(told.status, details, told.request_id, told.host_id)
 
 
 # XML

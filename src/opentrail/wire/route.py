@@ -24,10 +24,13 @@ from opentrail.wire.route_rest import rest_table
 from opentrail.wire.route_s3 import (
     HOST_LENGTH_MAX,
     HOSTS_REMEMBERED_MAX,
+    WEBSITE_LABEL,
+    S3Table,
     bucket_of_host,
     parse_query,
     s3_table,
     split_path,
+    website_of_host,
 )
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
@@ -127,6 +130,8 @@ def credential_scope(request: HttpRequest) -> tuple[str, str]:
 def _s3(models: Models, request: HttpRequest, domain: str, host: str, service: str, region: str) -> Route:
     model = models.service("s3")
     table = s3_table(model)
+    if WEBSITE_LABEL in host and (site := website_of_host(host, domain)):
+        return _website(table, request, site)
     host_bucket, host_region = bucket_of_host(host, domain)
     path = request.path
     if not host_bucket and (own := table.at_path(request.method, path)) is not None:
@@ -138,6 +143,19 @@ def _s3(models: Models, request: HttpRequest, domain: str, host: str, service: s
         operation = table.directory_buckets
     labels = {"Bucket": bucket, "Key": key} if key else {"Bucket": bucket} if bucket else {}
     return Route(operation, "rest-xml", labels, bucket, key, bool(host_bucket), region or host_region)
+
+
+def _website(table: S3Table, request: HttpRequest, site: str) -> Route:
+    """A request to a bucket's website, which has GET and HEAD of objects and nothing else."""
+    operation = table.website.get(request.method)
+    if operation is None:
+        fields = {"Method": request.method, "ResourceType": "OBJECT"}
+        message = "The specified method is not allowed against this resource."
+        error = AwsError("MethodNotAllowed", message, 405, headers=None, **fields)
+        error.page = b""
+        raise error
+    bucket, key = split_path(request.path, site)
+    return Route(operation, "rest-xml", {"Bucket": bucket, "Key": key}, bucket, key, virtual_host=True)
 
 
 def _by_target(models: Models, request: HttpRequest, target: str) -> Route:

@@ -26,12 +26,16 @@ TWINS_PREFERRED = {"ListDirectoryBuckets": "ListBuckets"}
 """Operations the table cannot tell from another that is meant far more often; the first is told by its signing name."""
 VALUED_MARKERS = ("list-type", "select-type")
 """Literal query parameters that carry a value instead of naming a sub-resource."""
+WEBSITE_MARKER = "website-endpoint"
+"""Stands in the URIs of operations that no path and no query names: they are told by the host's label WEBSITE_LABEL."""
+WEBSITE_LABEL = "s3-website"
 
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}\Z")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _AMAZON_HOST = re.compile(
     r"(?:(?P<bucket>.+)\.)?s3(?:[.-](?:dualstack\.|fips\.)*(?P<region>(?!website|control)[a-z0-9-]+))?\.amazonaws\.com(?:\.cn)?\Z"
 )
+_WEBSITE = re.compile(r"(?P<bucket>[a-z0-9][a-z0-9._-]*)\.s3-website(?:[.-][a-z0-9-]+)?")
 
 
 @dataclass(slots=True)
@@ -73,6 +77,8 @@ class S3Table:
         self._levels: dict[tuple[str, Level], _Level] = {}
         self._paths: dict[tuple[str, str], Operation] = {}
         self.markers: frozenset[str] = frozenset()
+        self.website: dict[str, Operation] = {}
+        """What a website endpoint has, by method."""
         for operation in service.operations.values():
             self._add(operation, service)
         for level in self._levels.values():
@@ -81,6 +87,9 @@ class S3Table:
 
     def _add(self, operation: Operation, service: ServiceModel) -> None:
         path, _, literal = operation.uri.partition("?")
+        if literal == WEBSITE_MARKER:
+            self.website[operation.method] = operation
+            return
         if "{" not in path and path != "/":
             self._paths[operation.method, path] = operation
             return
@@ -233,6 +242,20 @@ def bucket_of_host(host: str, domain: str) -> tuple[str, str]:
             return ("" if bucket == "s3" else bucket), ""
     found = _AMAZON_HOST.match(name)
     return (found["bucket"] or "", found["region"] or "") if found else ("", "")
+
+
+@lru_cache(maxsize=HOSTS_REMEMBERED_MAX)
+def website_of_host(host: str, domain: str) -> str:
+    """The bucket whose website a Host header names: `BUCKET.s3-website-REGION.amazonaws.com`, or the same (the region may
+    be left out) before `localhost` or the server's own domain. Empty for any other host."""
+    name = host.lower().partition(":")[0].removesuffix(".")
+    if len(name) > HOST_LENGTH_MAX:
+        return ""
+    for suffix in (".amazonaws.com", ".amazonaws.com.cn", *_suffixes(domain)):
+        found = _WEBSITE.fullmatch(name.removesuffix(suffix)) if name.endswith(suffix) else None
+        if found is not None:
+            return found["bucket"]
+    return ""
 
 
 def _suffixes(domain: str) -> Iterable[str]:

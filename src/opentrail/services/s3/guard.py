@@ -82,6 +82,7 @@ _HEADER_KEYS = frozenset(
     }
 )
 """Headers that are condition keys under their own name (`s3:x-amz-acl`)."""
+_AUTH_TYPES = {"AuthHeader": "REST-HEADER", "QueryString": "REST-QUERY-STRING", "HtmlForm": "POST"}
 _INPUT_KEYS = {
     "Prefix": "s3:prefix",
     "Delimiter": "s3:delimiter",
@@ -198,7 +199,7 @@ def condition_keys(call: Call) -> dict[str, tuple[str, ...]]:
         if member in call.input:
             keys[key] = (str(call.input[member]),)
     if call.authentication_method:
-        keys["s3:authtype"] = ("REST-QUERY-STRING" if call.authentication_method == "QueryString" else "REST-HEADER",)
+        keys["s3:authtype"] = (_AUTH_TYPES[call.authentication_method],)
         keys["s3:signatureversion"] = ("AWS4-HMAC-SHA256" if call.signature_version == "SigV4" else "AWS",)
     return keys
 

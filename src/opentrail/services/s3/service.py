@@ -8,11 +8,13 @@ from opentrail.services.s3 import (
     access_lists,
     attributes,
     batch_delete,
+    bucket_encryption,
     bucket_policy,
     buckets,
     completing,
     copy_source,
     copying,
+    cors,
     lifecycle,
     listing,
     location,
@@ -21,11 +23,15 @@ from opentrail.services.s3 import (
     objects,
     ownership,
     parts,
+    post_object,
+    preflight,
     request_payment,
     restore,
     tagging,
     version_listing,
     versioning,
+    website,
+    website_serving,
 )
 from opentrail.services.s3.guard import guard
 
@@ -52,9 +58,16 @@ FAMILIES = (
     object_lock,
     lifecycle,
     restore,
+    bucket_encryption,
+    cors,
+    preflight,
+    post_object,
+    website,
+    website_serving,
 )
 
 service = Service("s3")
 service.guard()(guard)
 for module in FAMILIES:
     service.include(module.family)
+service.cross_origin = cors.cross_origin
