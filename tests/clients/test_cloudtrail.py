@@ -147,7 +147,7 @@ class Validated:
 def validated(server: ServerProcess, s3: Any, cloudtrail: Any) -> Validated:
     start = (datetime.now(UTC) - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     trail = new_trail(s3, cloudtrail, "to-be-validated")
-    until(lambda: len(trail.keys()) >= 2 and len(trail.keys("CloudTrail-Digest")) >= 2)
+    until(lambda: len(trail.files()) >= 2 and len(trail.files("CloudTrail-Digest")) >= 2)
     cloudtrail.stop_logging(Name=trail.name)
     until(lambda: "LatestDigestDeliveryTime" in cloudtrail.get_trail_status(Name=trail.name))
 
@@ -155,10 +155,10 @@ def validated(server: ServerProcess, s3: Any, cloudtrail: Any) -> Validated:
         """Every log file is named by a digest."""
         texts = [
             gzip.decompress(s3.get_object(Bucket=trail.bucket, Key=key)["Body"].read())
-            for key in trail.keys("CloudTrail-Digest")
+            for key in trail.files("CloudTrail-Digest")
         ]
         told = {each["s3Object"] for text in texts for each in json.loads(text)["logFiles"]}
-        return told == set(trail.keys()) and len(texts) >= 3
+        return told == set(trail.files()) and len(texts) >= 3
 
     until(named)
     return Validated(server, s3, trail, start)
@@ -166,7 +166,7 @@ def validated(server: ServerProcess, s3: Any, cloudtrail: Any) -> Validated:
 
 def test_the_cli_accepts_what_was_delivered(validated: Validated) -> None:
     told = validated.say()
-    logs, digests = validated.trail.keys(), validated.trail.keys("CloudTrail-Digest")
+    logs, digests = validated.trail.files(), validated.trail.files("CloudTrail-Digest")
     assert f"{len(logs)}/{len(logs)} log files valid" in told
     assert f"{len(digests)}/{len(digests)} digest files valid" in told
     assert "INVALID" not in told
@@ -174,8 +174,8 @@ def test_the_cli_accepts_what_was_delivered(validated: Validated) -> None:
 
 @pytest.mark.parametrize("what", ["altered", "removed", "exchanged", "digest"])
 def test_the_cli_names_a_file_that_is_not_what_it_was(validated: Validated, what: str) -> None:
-    first, second = validated.trail.keys()[:2]
-    digest = validated.trail.keys("CloudTrail-Digest")[1]
+    first, second = validated.trail.files()[:2]
+    digest = validated.trail.files("CloudTrail-Digest")[1]
     kept = {key: validated.get(key) for key in (first, second, digest)}
     if what == "altered":
         text = gzip.decompress(kept[first]["Body"]).replace(b"127.0.0.1", b"127.0.0.2", 1)

@@ -22,7 +22,7 @@ class TrailLog:
         self.records: list[Record] = []
         self._seen: set[str] = set()
 
-    def keys(self, kind: str = "CloudTrail") -> list[str]:
+    def files(self, kind: str = "CloudTrail") -> list[str]:
         """The keys of the delivered log files (or digests), in order."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=f"AWSLogs/{self.account}/{kind}/"
@@ -30,7 +30,7 @@ class TrailLog:
         return [each["Key"] for page in pages for each in page.get("Contents", []) if each["Key"].endswith(".json.gz")]
 
     def refresh(self) -> None:
-        for key in self.keys():
+        for key in self.files():
             if key not in self._seen:
                 body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
                 self.records += json.loads(gzip.decompress(body))["Records"]

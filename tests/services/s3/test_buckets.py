@@ -31,6 +31,17 @@ async def test_new_buckets_are_private_and_have_acls_disabled(world: World):
     assert len(block) == 4
 
 
+async def test_a_client_that_asks_for_the_private_list_may_go_on_asking_for_it(world: World):
+    await world.create_bucket(Bucket="by-rclone", ACL="private")
+    assert (await world.get_bucket_ownership_controls(Bucket="by-rclone")).parsed["OwnershipControls"] == {
+        "Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]
+    }
+    assert (await world.put_object(Bucket="by-rclone", Key="k", ACL="private")).status == 200
+    assert (await world.put_bucket_acl(Bucket="by-rclone", ACL="public-read")).code == "AccessDenied"
+    await world.create_bucket(Bucket="told", ACL="private", ObjectOwnership="BucketOwnerEnforced")
+    assert (await world.put_object(Bucket="told", Key="k", ACL="private")).code == "AccessControlListNotSupported"
+
+
 async def test_the_record_of_a_creation_names_region_and_account(world: World):
     await world.create_bucket(
         Bucket="fresh-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}, ACL="private"
@@ -282,7 +293,7 @@ async def test_head_tells_strangers_nothing_more_than_that_it_is_there(world: Wo
 @pytest.mark.parametrize(
     "operation",
     [
-        *("get_bucket_cors", "get_bucket_encryption", "get_bucket_website"),
+        *("get_bucket_cors", "get_bucket_website"),
         *("get_bucket_replication", "get_bucket_logging", "get_bucket_notification_configuration"),
         "get_bucket_accelerate_configuration",
     ],

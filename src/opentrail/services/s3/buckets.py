@@ -112,7 +112,7 @@ def _described(call: Call, unit: Unit, name: str, owner: str) -> Bucket:
     given = call.input
     configuration = given.get("CreateBucketConfiguration") or {}
     _refuse_unbuilt(given, configuration)
-    ownership = given.get("ObjectOwnership", "BucketOwnerEnforced")
+    ownership = given.get("ObjectOwnership", _default_ownership(given))
     if ownership not in OWNERSHIPS:
         fields = {"ArgumentName": "x-amz-object-ownership", "ArgumentValue": ownership}
         raise AwsError("InvalidArgument", f"Invalid x-amz-object-ownership header: {ownership}", 400, **fields)
@@ -140,6 +140,12 @@ def _refuse_unbuilt(given: Shape, configuration: Shape) -> None:
         raise AwsError("NotImplemented", "", 501, Header="x-amz-bucket-namespace")
     if configuration.get("Location") or configuration.get("Bucket"):
         raise AwsError("NotImplemented", "Directory buckets are not implemented.", 501)
+
+
+def _default_ownership(given: Shape) -> str:
+    """A new bucket knows no ACLs, unless the request shows that its client does by asking for the private one: rclone
+    writes every object with it. Source: what S3 does (github.com/versity/versitygw issue 1869)."""
+    return "BucketOwnerPreferred" if given.get("ACL") == "private" else "BucketOwnerEnforced"
 
 
 def _first_acl(call: Call, unit: Unit, owner: str, ownership: str) -> Acl | None:
