@@ -68,6 +68,13 @@ class Gate:
 
     async def handle(self, request: HttpRequest) -> Response:
         """Walk one request from the network."""
+        try:
+            return await self._walk_request(request)
+        except Exception:  # noqa: BLE001  (before it is known who calls there is nobody to record it for)
+            log.error("%s %s\n%s", request.method, request.path, traceback.format_exc())
+            return self._answer_unrouted(request, internal_error())
+
+    async def _walk_request(self, request: HttpRequest) -> Response:
         if request.path.startswith(HOUSE_PATH):
             return self._answer_house(request)
         try:
@@ -100,33 +107,46 @@ class Gate:
 
     async def walk(self, walk: Walk) -> Response:
         """Steps 3 to 8 of a call whose principal is known."""
-        call, where = walk.call, walk.route
+        call = walk.call
+        await self._read(call, walk.route)
+        for _ in range(CONFLICTS_MAX):
+            try:
+                walk.unit = unit = await self._run(call)
+                if walk.also is not None and call.error is None:
+                    unit.writes.include(walk.also)
+                response = self._rendered(walk)
+                if call.stream is not None:
+                    if call.error is None:
+                        return self._sealed(walk, response)
+                    await _close_stream(call)
+                await self._commit(call, walk.unit, self._evidence(call, response))
+                return response
+            except Conflict:
+                await _reset(call)
+            except LedgerUnavailable as failure:
+                return await self._unavailable(call, walk.route, failure)
+        return await self._give_up(walk)
+
+    async def _read(self, call: Call, where: Route) -> None:
+        """Step 3."""
         try:
             await self._reader.read(call, where)
         except AwsError as error:
             built = self._find_handler(call.operation) is not None
             call.error = error if built else not_implemented(call.operation)
-        for _ in range(CONFLICTS_MAX):
-            unit = await self._run(call)
-            if walk.also is not None and call.error is None:
-                unit.writes.include(walk.also)
-            walk.unit = unit
-            response = self._render(call, where)
-            if call.stream is not None and call.error is None:
-                return self._sealed(walk, response)
-            try:
-                await self._commit(call, unit, self._evidence(call, response))
-            except Conflict:
-                _reset(call)
-                continue
-            except LedgerUnavailable as failure:
-                return self._unavailable(call, where, failure)
-            return response
-        call.error = AwsError(
-            "OperationAborted", "A conflicting conditional operation is in progress. Please try again.", 409
-        )
-        response = self._render(call, where)
-        await self._commit(call, Unit(self.house, self._clock.now()), self._evidence(call, response))
+        except Exception:  # noqa: BLE001  (a defect of ours becomes a recorded InternalError)
+            call.error = _defect(call)
+
+    async def _give_up(self, walk: Walk) -> Response:
+        """Others were quicker every time."""
+        call = walk.call
+        message = "A conflicting conditional operation is in progress. Please try again."
+        call.error = AwsError("OperationAborted", message, 409)
+        response = self._render(call, walk.route)
+        try:
+            await self._commit(call, Unit(self.house, self._clock.now()), self._evidence(call, response))
+        except LedgerUnavailable as failure:
+            return await self._unavailable(call, walk.route, failure)
         return response
 
     async def _run(self, call: Call) -> Unit:
@@ -141,9 +161,8 @@ class Gate:
                 call.error = error
             except (Conflict, LedgerUnavailable):
                 raise
-            except Exception:  # noqa: BLE001  (the one place: a defect of ours becomes a recorded InternalError)
-                log.error("%s %s\n%s", call.request_id, call.operation.name, traceback.format_exc())
-                call.error = AwsError("InternalError", "We encountered an internal error. Please try again.", 500)
+            except Exception:  # noqa: BLE001  (a defect of ours becomes a recorded InternalError)
+                call.error = _defect(call)
             finally:
                 call.may = nobody  # it knows the call: a ring that would leave every call to the garbage collector
         return Unit(self.house, unit.now)
@@ -196,6 +215,15 @@ class Gate:
 
         response.seal = seal
         return response
+
+    def _rendered(self, walk: Walk) -> Response:
+        """Step 8; an output that cannot be written is a defect of ours, and what the handler wanted is dropped."""
+        try:
+            return self._render(walk.call, walk.route)
+        except Exception:  # noqa: BLE001  (as in step 5)
+            walk.call.error = _defect(walk.call)
+            walk.unit = Unit(self.house, self._clock.now())
+            return self._render(walk.call, walk.route)
 
     def _render(self, call: Call, where: Route) -> Response:
         """Step 8, done before the commit because the record tells what the answer will be."""
@@ -280,9 +308,10 @@ class Gate:
         )
         return Response(status, headers, body)
 
-    def _unavailable(self, call: Call, where: Route, failure: LedgerUnavailable) -> Response:
+    async def _unavailable(self, call: Call, where: Route, failure: LedgerUnavailable) -> Response:
         log.error("%s %s: not durable: %s", call.request_id, call.operation.name, failure)
-        call.output, call.stream = None, None
+        await _reset(call)
+        await self._settle_blobs(call, Writes())
         message = "The call could not be made durable and did not happen. Please try again."
         error = AwsError("ServiceUnavailable", message, 503, headers={"Retry-After": "1"})
         return self._render_error(call, where.protocol, error)
@@ -296,7 +325,24 @@ def not_implemented(operation: Operation) -> AwsError:
     return AwsError("NotImplemented", f"The operation {operation.name} is not implemented.", 501)
 
 
-def _reset(call: Call) -> None:
+def _defect(call: Call) -> AwsError:
+    """What the caller is told of an exception nobody expected; the rest is in the log, under the request id."""
+    log.error("%s %s\n%s", call.request_id, call.operation.name, traceback.format_exc())
+    return internal_error()
+
+
+def internal_error() -> AwsError:
+    return AwsError("InternalError", "We encountered an internal error. Please try again.", 500)
+
+
+async def _close_stream(call: Call) -> None:
+    stream, call.stream = call.stream, None
+    if stream is not None:
+        await stream.close()
+
+
+async def _reset(call: Call) -> None:
     """Back to step 4."""
-    call.output, call.error, call.stream, call.status = None, None, None, 0
+    await _close_stream(call)
+    call.output, call.error, call.status = None, None, 0
     call.evidence = type(call.evidence)()

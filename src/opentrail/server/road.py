@@ -127,8 +127,10 @@ class SealedStream:
         return None
 
     async def close(self) -> None:
-        await self._settle(complete=False)
-        await self._stream.close()
+        try:
+            await self._settle(complete=False)
+        finally:
+            await self._stream.close()
 
     async def _settle(self, *, complete: bool) -> None:
         seal, self._seal = self._seal, None
