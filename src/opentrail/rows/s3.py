@@ -90,6 +90,8 @@ class Part(Row, frozen=True):
 
     ref: str
     size: int
+    sealed_key: bytes = b""
+    """The data key the bytes are encrypted with, sealed; empty when they lie in the clear."""
 
 
 class ObjectVersion(Row, frozen=True):
@@ -126,6 +128,12 @@ class ObjectVersion(Row, frozen=True):
     sse: str = ""
     sse_key: str = ""
     bucket_key: bool = False
+    sse_default: bool = False
+    """Encrypted because the bucket says so, not the request."""
+    customer_mark: bytes = b""
+    """SSE-C: by what the customer's key is recognised; empty for all other objects."""
+    sealed_key: bytes = b""
+    """The data key of the bytes in `inline`, sealed; empty when they lie in the clear."""
     lock_mode: str = ""
     """Retention: `GOVERNANCE` or `COMPLIANCE`, until `lock_until`, as set at `lock_at`."""
     lock_until: float = 0.0

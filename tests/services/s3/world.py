@@ -58,6 +58,7 @@ class World:
 
     def __init__(self, directory: Path, models: Models, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.remote_ip = "192.0.2.1"
         self.ledger = TroubledLedger()
         self.directory = directory / "blobs"
         clock, road = SystemClock(), InternalRoad()
@@ -89,7 +90,7 @@ class World:
         return AWSResponse(request.url, status, headers, _Raw(body))
 
     async def _answer(self, request: AWSPreparedRequest) -> tuple[int, dict[str, str], bytes]:
-        response = await self.gate.handle(_http_request(request))
+        response = await self.gate.handle(_http_request(request, self.remote_ip))
         return response.status, response.headers, await _body(response)
 
 
@@ -98,7 +99,7 @@ class _Raw(io.BytesIO):
         yield self.read()
 
 
-def _http_request(request: AWSPreparedRequest) -> HttpRequest:
+def _http_request(request: AWSPreparedRequest, remote_ip: str) -> HttpRequest:
     data = request.body if request.body is not None else b""
     data = data.read() if hasattr(data, "read") else data
     data = data.encode() if isinstance(data, str) else bytes(data)
@@ -113,7 +114,7 @@ def _http_request(request: AWSPreparedRequest) -> HttpRequest:
     if data:
         body.feed(data)
     body.finish()
-    return HttpRequest(request.method, url.path, url.query, headers, body, "192.0.2.1")
+    return HttpRequest(request.method, url.path, url.query, headers, body, remote_ip)
 
 
 def _nothing() -> None:

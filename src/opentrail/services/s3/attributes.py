@@ -11,7 +11,7 @@ from opentrail.rows.s3 import ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3.guard import VERSIONED_ACTIONS, enter_bucket, question
 from opentrail.services.s3.listing import page_limit
-from opentrail.services.s3.objects import bucket_of, readable_version, refuse_unbuilt
+from opentrail.services.s3.objects import bucket_of, keys_of, readable_version
 from opentrail.services.s3.reading import from_epoch
 from opentrail.state import Unit
 
@@ -33,10 +33,10 @@ def attributes_guard(call: Call, unit: Unit) -> Sequence[Access]:
 @family.operation("GetObjectAttributes")
 async def get_object_attributes(call: Call, unit: Unit) -> Shape:
     """Tell an object's ETag, checksum, parts, storage class and size, as asked for."""
-    refuse_unbuilt(call.input)
     wanted = _wanted(call)
     bucket = bucket_of(call, unit)
     version = readable_version(call, unit, bucket)
+    keys_of(call, unit, bucket, version)
     output: Shape = {"LastModified": from_epoch(int(version.modified))}
     if bucket.versioning:
         output["VersionId"] = version.version_id

@@ -14,8 +14,10 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import PARTS, UPLOADS, Bucket, ObjectVersion, Upload, UploadedPart
 from opentrail.service import Service
+from opentrail.services.s3.customer_key import MEMBERS as CUSTOMER_MEMBERS
+from opentrail.services.s3.encryption import protect_part
 from opentrail.services.s3.lock_rules import locked
-from opentrail.services.s3.objects import bucket_of, check_write_conditions, refuse_unbuilt, written
+from opentrail.services.s3.objects import bucket_of, check_write_conditions, written
 from opentrail.services.s3.parts import DEFAULT_ALGORITHM, drop_bytes, no_such_upload, part_place
 from opentrail.services.s3.versions import current_version, next_identity, put_version
 from opentrail.state import Unit
@@ -41,7 +43,6 @@ class Named:
 @family.operation("CompleteMultipartUpload")
 async def complete_multipart_upload(call: Call, unit: Unit) -> Shape:
     """Make the object of the parts that the request names."""
-    refuse_unbuilt(call.input)
     bucket = bucket_of(call, unit)
     key, upload_id = call.input["Key"], call.input.get("UploadId", "")
     named = _named_parts(call)
@@ -49,6 +50,8 @@ async def complete_multipart_upload(call: Call, unit: Unit) -> Shape:
     current = current_version(unit, bucket, key)
     if upload is None:
         return _completed_before(call, unit, bucket, named, current)
+    if not CUSTOMER_MEMBERS.isdisjoint(call.input):
+        protect_part(call, upload)  # the key need not be given again, but must not be another one
     check_write_conditions(call, current)
     stored = {row.number: row for _, row in PARTS.all(unit, upload_id)}
     chosen = _chosen(upload, named, stored)

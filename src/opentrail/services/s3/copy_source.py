@@ -14,17 +14,21 @@ from msgspec.structs import replace
 
 from opentrail.call import Access, Call, Resource
 from opentrail.errors import AwsError
-from opentrail.rows.s3 import BUCKETS, INLINE_BYTES_MAX, Bucket, ObjectVersion, Part
+from opentrail.rows.s3 import BUCKETS, INLINE_BYTES_MAX, Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3.archive import refuse_archived
+from opentrail.services.s3.cipher import crypt
+from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, new_envelope
 from opentrail.services.s3.guard import enter_bucket, no_such_bucket, question, setting_questions
-from opentrail.services.s3.payload import OBJECT_BYTES_MAX, Payload, inline_data
+from opentrail.services.s3.payload import OBJECT_BYTES_MAX, Payload, inline_data, store_blob
 from opentrail.services.s3.reading import Run, etag_matches, open_run, precondition_failed
 from opentrail.services.s3.versions import find_version
 from opentrail.state import Unit
 from opentrail.wire.checksums import Checksum, decode, find
 
 HEADER = "x-amz-copy-source"
+SOURCE_KEY = "CopySource"
+"""Prefix of the members that bring the customer's key of the source."""
 VERSION_MARK = "?versionId="
 MD5 = "MD5"
 
@@ -114,6 +118,7 @@ def source_version(call: Call, unit: Unit, source: CopySource) -> ObjectVersion:
     if version is None or version.delete_marker:
         raise AwsError("NoSuchKey", "The specified key does not exist.", 404, Key=source.key)
     _check_conditions(call, version)
+    check_reader(call, version, SOURCE_KEY)
     refuse_archived(version, unit.now)
     return version
 
@@ -142,29 +147,40 @@ def check_size(length: int) -> None:
 
 
 async def copy_bytes(
-    call: Call, unit: Unit, version: ObjectVersion, run: Run, algorithm: str, inline_max: int = INLINE_BYTES_MAX
+    call: Call,
+    unit: Unit,
+    source: CopySource,
+    version: ObjectVersion,
+    run: Run,
+    algorithm: str,
+    inline_max: int = INLINE_BYTES_MAX,
 ) -> Payload:
-    """A run of a version's bytes as a payload of its own, with its MD5 and a checksum of `algorithm`."""
+    """A run of a version's bytes as a payload of its own, with its MD5 and a checksum of `algorithm`.
+
+    Decrypted on the way out and encrypted on the way in, under keys of their own."""
     check_size(run.length)
-    hashed = _Hashed(_chunks(unit, version, run), algorithm)
-    data, part = None, None
+    keys = None
+    if version.sse or version.customer_mark:
+        keys = key_ring(unit, source.bucket, source.key, check_reader(call, version, SOURCE_KEY))
+    hashed = _Hashed(_chunks(unit, version, run, keys), algorithm)
+    data, part, envelope = None, None, new_envelope(call)
     if run.length <= inline_max:
         data = b"".join([chunk async for chunk in hashed])
+        if envelope is not None:
+            data = crypt(envelope.key, 0, data)
     else:
-        ref, size = await unit.house.blobs.put(aiter(hashed))
-        call.stash.setdefault("blobs", []).append(ref)
-        part = Part(ref, size)
-    return Payload(run.length, hashed.etag(), {algorithm: hashed.checksum.digest()}, data, part)
+        part = await store_blob(call, unit, aiter(hashed), envelope)
+    etag = hashed.etag() if envelope is None else envelope.etag(hashed.etag())
+    return Payload(run.length, etag, {algorithm: hashed.checksum.digest()}, data, part, envelope)
 
 
-async def _chunks(unit: Unit, version: ObjectVersion, run: Run) -> AsyncIterator[bytes]:
-    if not version.parts:
-        if run.length:
-            yield inline_data(unit, version)[run.offset : run.offset + run.length]
-        return
+async def _chunks(unit: Unit, version: ObjectVersion, run: Run, keys: KeyRing | None) -> AsyncIterator[bytes]:
     if not run.length:
         return
-    stream = await open_run(unit.house.blobs, version, run)
+    if not version.parts:
+        yield inline_data(unit, version, run.offset, run.length, keys)
+        return
+    stream = await open_run(unit.house.blobs, version, run, keys)
     try:
         async for chunk in stream.chunks():
             yield chunk

@@ -10,6 +10,7 @@ from opentrail.rows.s3 import Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3 import lifecycle_rules, lock_rules
 from opentrail.services.s3.copy_source import CopySource, copy_bytes, source_of, source_version
+from opentrail.services.s3.encryption import WRITE_MEMBERS, show_written
 from opentrail.services.s3.objects import bucket_of, check_write_conditions, finish, new_object
 from opentrail.services.s3.payload import Payload
 from opentrail.services.s3.reading import Run, from_epoch
@@ -17,6 +18,8 @@ from opentrail.services.s3.versions import current_version, put_version
 from opentrail.state import Unit
 from opentrail.wire.checksums import find
 
+CHANGING_MEMBERS = WRITE_MEMBERS | {"StorageClass", "WebsiteRedirectLocation", "ChecksumAlgorithm"}
+"""Members that make a copy of an object onto itself worth doing."""
 DIRECTIVES = (None, "COPY", "REPLACE")
 WEBSITE_REDIRECT = "x-amz-website-redirect-location"
 DEFAULT_ALGORITHM = "CRC64NVME"
@@ -37,6 +40,7 @@ async def copy_object(call: Call, unit: Unit) -> Shape:
     put_version(unit, bucket, copy, current)
     call.evidence.object_size = copy.size
     output = _answer(bucket, copy, source, version)
+    show_written(call, copy, output)
     if bucket.object_lock:
         lock_rules.note_lock(call, copy)
     if bucket.configured:
@@ -60,7 +64,7 @@ async def _copied(call: Call, unit: Unit) -> tuple[CopySource, ObjectVersion, Pa
     version = source_version(call, unit, source)
     _check_changes_something(call, source)
     check_write_conditions(call, current_version(unit, bucket_of(call, unit), call.input["Key"]))
-    payload = await copy_bytes(call, unit, version, Run(0, version.size), _algorithm(call, version))
+    payload = await copy_bytes(call, unit, source, version, Run(0, version.size), _algorithm(call, version))
     call.stash["copied"] = (source, version, payload)
     return source, version, payload
 
@@ -71,7 +75,7 @@ def _check_changes_something(call: Call, source: CopySource) -> None:
     if (source.bucket.name, source.key) != (given["Bucket"], given["Key"]) or source.version_id:
         return
     changes = given.get("MetadataDirective") == "REPLACE" or given.get("TaggingDirective") == "REPLACE"
-    if not changes and not {"StorageClass", "WebsiteRedirectLocation", "ChecksumAlgorithm"} & given.keys():
+    if not changes and CHANGING_MEMBERS.isdisjoint(given):
         message = (
             "This copy request is illegal because it is trying to copy an object to itself without changing the "
             "object's metadata, storage class, website redirect location or encryption attributes."

@@ -11,6 +11,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import PARTS, UPLOADS, Upload
 from opentrail.service import Service
 from opentrail.services.s3 import lifecycle_rules
+from opentrail.services.s3.encryption import show_written
 from opentrail.services.s3.listing import Spelling, page_limit
 from opentrail.services.s3.objects import bucket_of, new_object
 from opentrail.services.s3.parts import drop_bytes, find_upload, initiator_of, part_place
@@ -39,6 +40,7 @@ async def create_multipart_upload(call: Call, unit: Unit) -> Shape:
     row = Upload(upload_id, bucket.name, template, unit.now, arn, initiator_id, algorithm, kind)
     UPLOADS.put(unit, row, bucket.name, template.key, upload_id)
     output: Shape = {"Bucket": bucket.name, "Key": template.key, "UploadId": upload_id}
+    show_written(call, template, output)
     if bucket.configured:
         lifecycle_rules.show_abort(unit, bucket, row, output)
     if algorithm:

@@ -10,14 +10,15 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.service import Service
-from opentrail.services.s3 import lifecycle_rules, lock_rules
+from opentrail.services.s3 import encryption, lifecycle_rules, lock_rules
 from opentrail.services.s3.archive import ARCHIVED, refuse_archived, restore_header
+from opentrail.services.s3.customer_key import MEMBERS as CUSTOMER_MEMBERS
+from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, refuse_on_read
 from opentrail.services.s3.grants import request_acl
 from opentrail.services.s3.guard import no_such_bucket, question
-from opentrail.services.s3.payload import Payload, inline_data, keep, take_payload
+from opentrail.services.s3.payload import Payload, inline_data, keep, sealed, take_payload
 from opentrail.services.s3.reading import (
     STORED_HEADERS,
-    Run,
     check_conditions,
     chosen_run,
     describe,
@@ -45,6 +46,14 @@ TAG_FIELDS_MAX = 1_000
 TAGGING_HEADER = (
     "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters "
     "without tag name duplicates."
+)
+UNBUILT = frozenset(
+    {
+        "WriteOffsetBytes",
+        "ObjectLockEventHold",
+        "ObjectLockEventHoldDurationDays",
+        "ObjectLockEventHoldDurationYears",
+    }
 )
 STORAGE_CLASSES = ARCHIVED | {
     "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR",
@@ -97,6 +106,8 @@ def new_object(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
         acl=request_acl(call, unit, bucket, owner),
         storage_class=storage_class,
     )
+    if bucket.encryption or not encryption.WRITE_MEMBERS.isdisjoint(given):
+        template = encryption.protected(call, bucket, template)
     if bucket.object_lock or not lock_rules.REQUEST_MEMBERS.isdisjoint(given):
         return lock_rules.requested_lock(call, unit, bucket, template)
     return template
@@ -104,15 +115,8 @@ def new_object(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
 
 def refuse_unbuilt(given: Shape) -> None:
     """Parameters whose meaning is not built are refused, never ignored."""
-    unbuilt = (
-        "ServerSideEncryption", "SSECustomerAlgorithm", "SSECustomerKey", "SSEKMSKeyId", "WriteOffsetBytes",
-        "CopySourceSSECustomerAlgorithm", "ObjectLockEventHold", "ObjectLockEventHoldDurationDays",
-        "ObjectLockEventHoldDurationYears",
-    )  # fmt: skip
-    for member in unbuilt:
-        if member in given:
-            message = "A header you provided implies functionality that is not implemented"
-            raise AwsError("NotImplemented", message, 501, Header=member)
+    if not UNBUILT.isdisjoint(given):
+        raise encryption.not_implemented(min(UNBUILT & given.keys()))
 
 
 def _owner(call: Call, bucket: Bucket) -> str:
@@ -222,6 +226,8 @@ def finish(
         acl=template.acl,
         storage_class=template.storage_class,
     )
+    if payload.envelope is not None:
+        version = sealed(unit, bucket.name, version, payload.envelope)
     return lock_rules.locked(unit, bucket, version, template) if bucket.object_lock else version
 
 
@@ -233,6 +239,8 @@ def written(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) -> S
     for algorithm, value in version.checksums.items():
         output[f"Checksum{algorithm}"] = value
         output["ChecksumType"] = version.checksum_type
+    if version.sse or version.customer_mark:
+        encryption.show_written(call, version, output)
     if bucket.object_lock:
         lock_rules.note_lock(call, version)
     if bucket.configured:
@@ -245,6 +253,7 @@ async def get_object(call: Call, unit: Unit) -> Shape:
     """Read an object, whole or a range of it."""
     bucket = bucket_of(call, unit)
     version = readable_version(call, unit, bucket)
+    keys = keys_of(call, unit, bucket, version)
     check_conditions(call, version)
     if version.storage_class in ARCHIVED:
         refuse_archived(version, unit.now)
@@ -253,15 +262,21 @@ async def get_object(call: Call, unit: Unit) -> Shape:
     if bucket.object_lock or bucket.configured or version.restored_until:
         _tell_more(call, unit, bucket, version, output)
     if version.parts and run.length:
-        call.stream = await open_run(unit.house.blobs, version, run)
+        call.stream = await open_run(unit.house.blobs, version, run, keys)
     else:
-        output["Body"] = _slice(inline_data(unit, version), run)
+        output["Body"] = inline_data(unit, version, run.offset, run.length, keys)
     call.evidence.object_size = version.size
     return output
 
 
-def _slice(data: bytes, run: Run) -> bytes:
-    return data[run.offset : run.offset + run.length] if run.partial else data
+def keys_of(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) -> KeyRing | None:
+    """What opens the object, None when it lies in the clear; raises what `encryption.check_reader` does."""
+    if encryption.HEADER in call.request.headers:
+        refuse_on_read(call)
+    if not (version.sse or version.customer_mark) and CUSTOMER_MEMBERS.isdisjoint(call.input):
+        return None
+    wrapping = check_reader(call, version)
+    return key_ring(unit, bucket, call.input["Key"], wrapping) if version.sse or version.customer_mark else None
 
 
 @family.operation("HeadObject")
@@ -269,6 +284,7 @@ async def head_object(call: Call, unit: Unit) -> Shape:
     """What GetObject would say, without the object."""
     bucket = bucket_of(call, unit)
     version = readable_version(call, unit, bucket)
+    keys_of(call, unit, bucket, version)
     check_conditions(call, version)
     run = chosen_run(call, version)
     call.evidence.object_size = version.size

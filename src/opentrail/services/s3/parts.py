@@ -14,11 +14,12 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import PARTS, UPLOADS, ObjectVersion, Part, Upload, UploadedPart
 from opentrail.service import Service
 from opentrail.services.s3.copy_source import CopySource, copy_bytes, source_of, source_version
+from opentrail.services.s3.encryption import protect_part, show_written
 from opentrail.services.s3.lifecycle_rules import show_abort
 from opentrail.services.s3.listing import page_limit
 from opentrail.services.s3.lock_rules import check_part_digest
-from opentrail.services.s3.objects import bucket_of, refuse_unbuilt
-from opentrail.services.s3.payload import Payload, take_payload
+from opentrail.services.s3.objects import bucket_of
+from opentrail.services.s3.payload import Payload, sealed_part, take_payload
 from opentrail.services.s3.reading import RANGE_DIGITS_MAX, Run, from_epoch
 from opentrail.state import Unit
 from opentrail.wire.checksums import PARTS_MAX, expected_checksums
@@ -61,21 +62,22 @@ def _part_number(call: Call) -> int:
 @family.operation("UploadPart")
 async def upload_part(call: Call, unit: Unit) -> Shape:
     """Store one part of a multipart upload; a part of the same number is replaced."""
-    refuse_unbuilt(call.input)
     number = _part_number(call)
     upload = find_upload(call, unit)
+    protect_part(call, upload)
     bucket = bucket_of(call, unit)
     if bucket.object_lock:
         check_part_digest(call, unit, bucket, upload.template)
     brought = _agree_on_checksum(call, upload)
     payload = await take_payload(call, unit, inline_max=0)
     find_upload(call, unit)
-    _keep(unit, call.input["UploadId"], number, payload)
+    _keep(unit, upload, number, payload)
     call.evidence.object_size = payload.size
     output: Shape = {"ETag": f'"{payload.etag}"'}
     for algorithm, value in payload.checksums.items():
         if brought in ("", algorithm):
             output[f"Checksum{algorithm}"] = value
+    show_written(call, upload.template, output)
     return output
 
 
@@ -98,8 +100,9 @@ def _agree_on_checksum(call: Call, upload: Upload) -> str:
     return brought
 
 
-def _keep(unit: Unit, upload_id: str, number: int, payload: Payload) -> UploadedPart:
+def _keep(unit: Unit, upload: Upload, number: int, payload: Payload) -> UploadedPart:
     """Put the part's row; the bytes of the part it replaces are let go."""
+    upload_id = upload.upload_id
     place = part_place(number)
     replaced = PARTS.get(unit, upload_id, place)
     if replaced is not None:
@@ -107,6 +110,8 @@ def _keep(unit: Unit, upload_id: str, number: int, payload: Payload) -> Uploaded
     part = payload.part or Part("", 0)
     if part.ref:
         unit.writes.blobs.append(part.ref)
+        if payload.envelope is not None:
+            part = sealed_part(unit, upload.bucket, upload.template.key, part, payload.envelope)
     row = UploadedPart(number, payload.etag, unit.now, part, payload.checksums)
     PARTS.put(unit, row, upload_id, place)
     return row
@@ -126,17 +131,18 @@ def drop_bytes(unit: Unit, uploaded: UploadedPart) -> None:
 @family.operation("UploadPartCopy")
 async def upload_part_copy(call: Call, unit: Unit) -> Shape:
     """Make a part of an object, or of a range of it, that is there already."""
-    refuse_unbuilt(call.input)
     number = _part_number(call)
     upload = find_upload(call, unit)
+    protect_part(call, upload)
     source, version, payload = await _copied(call, unit, upload)
     find_upload(call, unit)
-    row = _keep(unit, call.input["UploadId"], number, payload)
+    row = _keep(unit, upload, number, payload)
     call.evidence.object_size = payload.size
     result: Shape = {"ETag": f'"{row.etag}"', "LastModified": from_epoch(row.modified)}
     if upload.checksum_algorithm:
         result.update((f"Checksum{algorithm}", value) for algorithm, value in row.checksums.items())
     output: Shape = {"CopyPartResult": result}
+    show_written(call, upload.template, output)
     if source.bucket.versioning:
         output["CopySourceVersionId"] = version.version_id
     return output
@@ -151,7 +157,7 @@ async def _copied(call: Call, unit: Unit, upload: Upload) -> tuple[CopySource, O
     version = source_version(call, unit, source)
     run = _source_run(call, version)
     algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
-    payload = await copy_bytes(call, unit, version, run, algorithm, inline_max=0)
+    payload = await copy_bytes(call, unit, source, version, run, algorithm, inline_max=0)
     call.stash["copied"] = (source, version, payload)
     return source, version, payload
 

@@ -1,15 +1,21 @@
 """Taking in an object's bytes: hashed as they come, small ones kept to lie in the ledger, large ones stored as a blob.
 
-Runs once for a call, however often the gate walks it: the result is kept in `call.stash`.
+What is to be encrypted is so from here on: neither the ledger nor the blob store sees it otherwise. Runs once for a call,
+however often the gate walks it: the result is kept in `call.stash`.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from opentrail.call import Call
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import INLINE_BYTES_MAX, ObjectVersion, Part, data_key
+from opentrail.services.s3.cipher import crypt, encrypted
+from opentrail.services.s3.encryption import Envelope, KeyRing, covered, new_envelope
 from opentrail.state import Unit
 from opentrail.wire.payload import DecodedBody
 
@@ -27,6 +33,8 @@ class Payload:
     checksums: dict[str, str]
     data: bytes | None = None
     part: Part | None = None
+    envelope: Envelope | None = None
+    """Set when the bytes are encrypted: `data` and the blob are as they are to be stored."""
 
 
 async def take_payload(call: Call, unit: Unit, inline_max: int = INLINE_BYTES_MAX) -> Payload:
@@ -44,16 +52,30 @@ async def take_payload(call: Call, unit: Unit, inline_max: int = INLINE_BYTES_MA
         message = "Your proposed upload exceeds the maximum allowed size"
         sizes = {"ProposedSize": str(body.length), "MaxSizeAllowed": str(OBJECT_BYTES_MAX)}
         raise AwsError("EntityTooLarge", message, 400, headers=None, **sizes)
-    data, part = None, None
-    if body.length <= inline_max:
+    return await store_payload(call, unit, body, inline_max, small=body.length <= inline_max)
+
+
+async def store_payload(call: Call, unit: Unit, body: DecodedBody, inline_max: int, *, small: bool) -> Payload:
+    """Keep what the body yields: as `data` when it is known to be `small`, else as a blob."""
+    data, part, envelope = None, None, new_envelope(call)
+    if small:
         data = await body.read_all(inline_max)
+        if envelope is not None:
+            data = crypt(envelope.key, 0, data)
     else:
-        ref, size = await unit.house.blobs.put(aiter(body))
-        call.stash.setdefault("blobs", []).append(ref)
-        part = Part(ref, size)
-    payload = Payload(body.size, body.md5, body.checksums, data, part)
+        part = await store_blob(call, unit, aiter(body), envelope)
+    etag = body.md5 if envelope is None else envelope.etag(body.md5)
+    payload = Payload(body.size, etag, body.checksums, data, part, envelope)
     call.stash["payload"] = payload
     return payload
+
+
+async def store_blob(call: Call, unit: Unit, chunks: AsyncIterator[bytes], envelope: Envelope | None) -> Part:
+    """Store the stream as a blob of the call's, encrypted if there is an envelope."""
+    stored = chunks if envelope is None else encrypted(chunks, envelope.key)
+    ref, size = await unit.house.blobs.put(stored)
+    call.stash.setdefault("blobs", []).append(ref)
+    return Part(ref, size)
 
 
 def keep(unit: Unit, payload: Payload) -> tuple[str, tuple[Part, ...]]:
@@ -68,11 +90,23 @@ def keep(unit: Unit, payload: Payload) -> tuple[str, tuple[Part, ...]]:
     return ref, ()
 
 
-def inline_data(unit: Unit, version: ObjectVersion) -> bytes:
-    """The bytes of an object that lies in the ledger."""
+def sealed(unit: Unit, bucket: str, version: ObjectVersion, envelope: Envelope) -> ObjectVersion:
+    """The row of an object whose bytes are encrypted, with how and with the data key."""
+    parts = tuple(sealed_part(unit, bucket, version.key, part, envelope) for part in version.parts)
+    key = envelope.seal(unit, bucket, version.key, version.inline) if version.inline else b""
+    return covered(replace(version, parts=parts, sealed_key=key), envelope.protection)
+
+
+def sealed_part(unit: Unit, bucket: str, key: str, part: Part, envelope: Envelope) -> Part:
+    return Part(part.ref, part.size, envelope.seal(unit, bucket, key, part.ref))
+
+
+def inline_data(unit: Unit, version: ObjectVersion, offset: int, length: int, keys: KeyRing | None) -> bytes:
+    """A run of the bytes of an object that lies in the ledger."""
     if not version.inline:
         return b""
     found = unit.get(data_key(version.inline))
     if found is None:
         raise LookupError(f"the bytes of {version.key} are gone from the ledger")
-    return found.value
+    data = found.value if length == version.size else found.value[offset : offset + length]
+    return data if keys is None else crypt(keys.open(version.inline, version.sealed_key), offset, data)

@@ -12,6 +12,8 @@ from opentrail.call import ByteStream, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.ports import Blobs
 from opentrail.rows.s3 import ObjectVersion, Part
+from opentrail.services.s3.cipher import Decrypted
+from opentrail.services.s3.encryption import KeyRing
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 RANGE_DIGITS_MAX = 19
@@ -142,7 +144,8 @@ def describe(call: Call, version: ObjectVersion, run: Run, versioned: bool) -> S
         output["TagCount"] = len(version.tags)
     if version.storage_class != "STANDARD":
         output["StorageClass"] = version.storage_class
-    _encryption(output, version)
+    if version.sse or version.customer_mark:
+        _encryption(call, output, version)
     if call.input.get("ChecksumMode") == "ENABLED" and not (run.partial and "PartNumber" not in call.input):
         _checksums(output, version, call.input.get("PartNumber"))
     return output
@@ -163,13 +166,12 @@ def _stored(output: Shape, headers: Mapping[str, str]) -> None:
         output["Expires"] = headers["expires"]
 
 
-def _encryption(output: Shape, version: ObjectVersion) -> None:
+def _encryption(call: Call, output: Shape, version: ObjectVersion) -> None:
     if version.sse:
         output["ServerSideEncryption"] = version.sse
-        if version.sse_key:
-            output["SSEKMSKeyId"] = version.sse_key
-        if version.bucket_key:
-            output["BucketKeyEnabled"] = True
+    else:
+        output["SSECustomerAlgorithm"] = call.input["SSECustomerAlgorithm"]
+        output["SSECustomerKeyMD5"] = call.input["SSECustomerKeyMD5"]
 
 
 def _checksums(output: Shape, version: ObjectVersion, part_number: int | None) -> None:
@@ -184,8 +186,8 @@ def _checksums(output: Shape, version: ObjectVersion, part_number: int | None) -
         output["ChecksumType"] = version.checksum_type or "FULL_OBJECT"
 
 
-async def open_run(blobs: Blobs, version: ObjectVersion, run: Run) -> ByteStream:
-    """The stream of a run of an object whose bytes are in the blob store."""
+async def open_run(blobs: Blobs, version: ObjectVersion, run: Run, keys: KeyRing | None) -> ByteStream:
+    """The stream of a run of an object whose bytes are in the blob store; `keys` open them if they are encrypted."""
     pieces: list[tuple[Part, int, int]] = []
     position, end = 0, run.offset + run.length
     for part in version.parts:
@@ -196,23 +198,31 @@ async def open_run(blobs: Blobs, version: ObjectVersion, run: Run) -> ByteStream
         position += part.size
     if len(pieces) == 1:
         part, start, length = pieces[0]
+        return await _open(blobs, part, start, length, keys)
+    return _Joined(blobs, pieces, run.length, keys)
+
+
+async def _open(blobs: Blobs, part: Part, start: int, length: int, keys: KeyRing | None) -> ByteStream:
+    if keys is None:
         return await blobs.open(part.ref, start, length)
-    return _Joined(blobs, pieces, run.length)
+    key = keys.open(part.ref, part.sealed_key)
+    return Decrypted(await blobs.open(part.ref, start, length), key, start)
 
 
 class _Joined:
     """Runs of several blobs, one opened after the other; `call.ByteStream`."""
 
-    def __init__(self, blobs: Blobs, pieces: list[tuple[Part, int, int]], length: int) -> None:
+    def __init__(self, blobs: Blobs, pieces: list[tuple[Part, int, int]], length: int, keys: KeyRing | None) -> None:
         self.length = length
         self._blobs = blobs
         self._pieces = pieces
+        self._keys = keys
         self._open: ByteStream | None = None
 
     async def _streams(self) -> AsyncIterator[ByteStream]:
         for part, start, length in self._pieces:
             await self.close()
-            self._open = await self._blobs.open(part.ref, start, length)
+            self._open = await _open(self._blobs, part, start, length, self._keys)
             yield self._open
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -220,7 +230,10 @@ class _Joined:
             async for chunk in stream.chunks():
                 yield chunk
 
-    async def runs(self) -> AsyncIterator[tuple[int, int, int]]:
+    def runs(self) -> AsyncIterator[tuple[int, int, int]] | None:
+        return self._runs() if self._keys is None else None
+
+    async def _runs(self) -> AsyncIterator[tuple[int, int, int]]:
         async for stream in self._streams():
             runs = stream.runs()
             if runs is None:
