@@ -15,9 +15,9 @@ from opentrail.rows.codepipeline import Artifact
 from opentrail.rows.codepipeline_action import ActionContext, ActionResult, failed
 
 MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NotFound", "404"})
-DEFAULT_ENCRYPTION = ""
-"""What is asked for in a store without a key of its own. AWS asks for `aws:kms`, under the key aws/s3; the S3 served here
-refuses encryption that it does not do, so the bucket's default decides until it does."""
+DEFAULT_ENCRYPTION = "AES256"
+"""What is asked for in a store without a key of its own. AWS asks for `aws:kms`, under the key aws/s3; there is no KMS
+here yet, and S3 refuses what it does not do."""
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 
 
@@ -46,7 +46,7 @@ async def write_artifact(context: ActionContext, artifact: Artifact, payload: by
     asked: dict[str, Any] = {"Bucket": artifact.bucket, "Key": artifact.key}
     if context.kms_key:
         asked |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": context.kms_key}
-    elif DEFAULT_ENCRYPTION:
+    else:
         asked["ServerSideEncryption"] = DEFAULT_ENCRYPTION
     await context.call("s3", "PutObject", asked, payload)
 

@@ -31,16 +31,19 @@ from opentrail.rows.cloudtrail import (
 )
 from opentrail.state import House, Unit
 
+DELIVERY_ENCRYPTION = "AES256"
+"""What CloudTrail asks for when it delivers (its own PutObject in real log files)."""
+
 
 def put_object_input(bucket: str, key: str, metadata: dict[str, str] | None = None) -> Shape:
-    """PutObject's input for anything that CloudTrail delivers, without the body. How objects are encrypted at rest is
-    left to the store's own default."""
+    """PutObject's input for anything that CloudTrail delivers, without the body."""
     shape: Shape = {
         "Bucket": bucket,
         "Key": key,
         "ACL": DELIVERY_ACL,
         "ContentType": CONTENT_TYPE,
         "ContentEncoding": CONTENT_ENCODING,
+        "ServerSideEncryption": DELIVERY_ENCRYPTION,
     }
     return shape if metadata is None else shape | {"Metadata": metadata}
 
