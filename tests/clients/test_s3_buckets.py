@@ -84,7 +84,7 @@ def test_settings_are_read_back(s3: Any, bucket: str):
     assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "Requester"
     s3.delete_bucket_tagging(Bucket=bucket)
     refused("NoSuchTagSet", s3.get_bucket_tagging, Bucket=bucket)
-    refused("NotImplemented", s3.get_bucket_cors, Bucket=bucket)
+    refused("NoSuchCORSConfiguration", s3.get_bucket_cors, Bucket=bucket)
 
 
 def test_a_public_bucket_takes_several_deliberate_steps(server: Any, s3: Any, bucket: str):
