@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from opentrail.followers.post import Gatekeeper
 from opentrail.settings import Settings, setting_fields
 
 PREFIX = "OPENTRAIL_"
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|h|d)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
-_ACCOUNT = re.compile(r"\d{12}")
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_ON, _OFF = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
 
 class BadSetting(Exception):
@@ -54,18 +57,34 @@ def _read_file(file: Path) -> dict[str, Any]:
 
 
 def convert(name: str, given: Any, default: Any) -> Any:  # noqa: ANN401  (settings are of several types)
-    """The value in the type of the setting's default."""
+    """The value in the type of the setting's default. Raises BadSetting."""
+    if isinstance(given, (dict, list)):
+        raise BadSetting(f"{name} is {given!r}; write one value")
     if isinstance(default, bool):
-        return given if isinstance(given, bool) else str(given).lower() in ("1", "true", "yes", "on")
+        return _switch(name, str(given).lower())
     if isinstance(default, float):
         return given if isinstance(given, float) else duration(name, str(given))
     if isinstance(default, int):
-        if not str(given).isdigit():
+        if not _NUMBER.fullmatch(str(given)):
             raise BadSetting(f"{name} is {given!r}; write a whole number")
         return int(given)
     if isinstance(default, Path):
-        return Path(given).expanduser()
+        return _path(name, str(given))
     return str(given)
+
+
+def _switch(name: str, text: str) -> bool:
+    """A word nobody means must not quietly be a no: what it switches may be the recording."""
+    if text not in _ON and text not in _OFF:
+        raise BadSetting(f"{name} is {text!r}; write true or false")
+    return text in _ON
+
+
+def _path(name: str, text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise BadSetting(f"{name} is {text!r}; there is no such home directory") from error
 
 
 def duration(name: str, text: str) -> float:
@@ -87,9 +106,9 @@ def _checked(settings: Settings) -> Settings:
         Gatekeeper(settings.post_to)
     except ValueError as error:
         raise BadSetting(f"post_to is {settings.post_to!r}; write networks such as 10.0.0.0/8,192.0.2.7/32") from error
-    if settings.delivery_interval < 0.1 or settings.digest_interval < 0.1:
+    if not all(0.1 <= each < inf for each in (settings.delivery_interval, settings.digest_interval)):
         raise BadSetting("delivery_interval and digest_interval must be at least 100ms")
-    if settings.lifecycle_day < 0.1:
+    if not 0.1 <= settings.lifecycle_day < inf:
         raise BadSetting("lifecycle_day must be at least 100ms")
     if bool(settings.root_access_key_id) != bool(settings.root_secret_access_key):
         raise BadSetting("root_access_key_id and root_secret_access_key go together; give both or neither")

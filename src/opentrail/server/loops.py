@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from time import monotonic
 from typing import Any
 
 from opentrail.ports import Follower
 
 RESTART_SECONDS_MIN, RESTART_SECONDS_MAX = 0.5, 30.0
-"""A follower that fails is started again after this long, twice as long each time."""
+"""A follower that fails is started again after this long, twice as long each time until it runs well for a while."""
 
 log = logging.getLogger("opentrail.loops")
 _alive: set[asyncio.Task[Any]] = set()
@@ -34,9 +35,12 @@ async def follow(follower: Follower) -> None:
     """Run a follower for ever; after a failure it resumes from its cursor."""
     pause = RESTART_SECONDS_MIN
     while True:
+        started = monotonic()
         try:
             await follower.run()
         except Exception:  # the follower loop: its cursor says where to go on
+            if monotonic() - started > RESTART_SECONDS_MAX:
+                pause = RESTART_SECONDS_MIN  # it had been well
             log.exception("%s failed; resuming in %.1f s", follower.name, pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, RESTART_SECONDS_MAX)
