@@ -76,7 +76,7 @@ class LifecycleFollower:
             if not unit.writes.puts and not unit.writes.deletes:
                 return following
             try:
-                await self._house.ledger.commit(unit.writes, ())
+                await self._house.ledger.commit(unit.writes, unit.events)
             except Conflict:
                 continue
             if unit.writes.dropped_blobs:

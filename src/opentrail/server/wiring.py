@@ -18,6 +18,7 @@ from opentrail.followers.digests import DigestFollower
 from opentrail.followers.executions import ExecutionsFollower
 from opentrail.followers.history import HistoryFollower
 from opentrail.followers.lifecycle import LifecycleFollower
+from opentrail.followers.notifications import NotificationsFollower
 from opentrail.followers.queues import QueuesFollower
 from opentrail.followers.rules import RulesFollower
 from opentrail.followers.topics import TopicsFollower
@@ -141,6 +142,7 @@ def _followers(house: House) -> list[Follower]:
         LifecycleFollower(house, lifecycle_step),
         TopicsFollower(house),
         QueuesFollower(house),
+        NotificationsFollower(house),
     ]
 
 

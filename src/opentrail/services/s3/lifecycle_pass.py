@@ -12,6 +12,9 @@ from msgspec.structs import replace
 
 from opentrail.ports import Versioned
 from opentrail.rows.s3 import BUCKETS, LIFECYCLE, OBJECTS, PARTS, UPLOADS, VERSIONS, Bucket, ObjectVersion, order_part
+from opentrail.rows.s3_event import LIFECYCLE_RULE, lifecycle_event
+from opentrail.rows.s3_notices import KIND as NOTIFICATION
+from opentrail.rows.s3_notices import notify
 from opentrail.services.s3.documents import document_text
 from opentrail.services.s3.lifecycle_rules import (
     Plan,
@@ -97,6 +100,7 @@ class _Step:
             return
         if expires and not bucket.versioning:
             remove_version(unit, bucket, version)
+            self._tell("LifecycleExpiration:Delete", version)
             return
         if target:
             version = self._move(version, target)
@@ -104,11 +108,20 @@ class _Step:
             version_id, order = next_identity(unit, bucket, version)
             marker = ObjectVersion(version.key, version_id, order, now, bucket.owner, delete_marker=True)
             put_version(unit, bucket, marker, version)
+            self._tell("LifecycleExpiration:DeleteMarkerCreated", marker)
 
     def _move(self, version: ObjectVersion, storage_class: str) -> ObjectVersion:
         moved = replace(version, storage_class=storage_class, restored_until=0.0)
         replace_version(self._unit, self._bucket, moved)
+        self._tell("LifecycleTransition", moved)
         return moved
+
+    def _tell(self, name: str, version: ObjectVersion) -> None:
+        """For buckets that notify somebody."""
+        if NOTIFICATION in self._bucket.configured:
+            notify(
+                self._unit, self._bucket, lifecycle_event(name, self._bucket, version, self._unit.now), LIFECYCLE_RULE
+            )
 
     # Versions beneath, and delete markers with nothing beneath
 
@@ -130,12 +143,14 @@ class _Step:
             return
         if len(VERSIONS.page(self._unit, self._bucket.name, version.key, limit=2)) == 1 and self._is_still(version):
             remove_version(self._unit, self._bucket, version)
+            self._tell("LifecycleExpiration:Delete", version)
 
     def _noncurrent(self, version: ObjectVersion, since: float, newer: int) -> None:
         now = self._unit.now
         goes = noncurrent_is_due(self._plan, version, since, newer, now, self._day) and not is_protected(version, now)
         if goes and self._is_still(version):
             remove_version(self._unit, self._bucket, version)
+            self._tell("LifecycleExpiration:Delete", version)
             return
         if version.delete_marker:
             return

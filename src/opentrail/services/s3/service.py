@@ -19,6 +19,8 @@ from opentrail.services.s3 import (
     listing,
     location,
     multipart,
+    noticing,
+    notification,
     object_lock,
     objects,
     ownership,
@@ -64,6 +66,7 @@ FAMILIES = (
     post_object,
     website,
     website_serving,
+    notification,
 )
 
 service = Service("s3")
@@ -71,3 +74,4 @@ service.guard()(guard)
 for module in FAMILIES:
     service.include(module.family)
 service.cross_origin = cors.cross_origin
+noticing.watch(service)
