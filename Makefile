@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 KEEP ?= 0
 
-.PHONY: help demo test lint types imports format docs bench crash fuzz clean check
+.PHONY: help demo test lint types imports format docs bench crash fuzz conformance clean check
 
 help:
 	@echo "make demo    set up and play the whole story; KEEP=1 leaves the server running"
@@ -13,6 +13,7 @@ help:
 	@echo "make check   lint, strict types, import contracts, tests: what CI runs"
 	@echo "make bench   figures against nginx, moto and ministack (Debian: needs nginx and wrk)"
 	@echo "make crash   kill -9 under load, again and again (ROUNDS=50)"
+	@echo "make conformance S3TESTS=dir   ceph/s3-tests, of which dir holds a copy, against a fresh server"
 	@echo "make docs    rewrite the generated pages of the docs"
 
 $(READY): requirements/dev.lock pyproject.toml
@@ -51,6 +52,9 @@ bench: $(READY)
 
 crash: $(READY)
 	$(BIN)/python -m tests.crash --rounds $(or $(ROUNDS),50)
+
+conformance: $(READY)
+	$(BIN)/python -m tests.conformance --suite $(or $(S3TESTS),$(error give S3TESTS=dir, a copy of github.com/ceph/s3-tests))
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build

@@ -38,6 +38,11 @@ class Settings:
         "How long a day is to lifecycle rules and restores. For tests; x-amz-expiration keeps to real days.",
         hidden=True,
     )
+    legacy_bucket_defaults: bool = setting(
+        False,
+        "Give new buckets the defaults of before April 2023: ACLs in force, nothing blocked. For tests.",
+        hidden=True,
+    )
     record: bool = setting(True, "Record calls. Off only for measuring what recording costs; never in production.")
 
 

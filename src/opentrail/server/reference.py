@@ -62,7 +62,7 @@ def settings_page() -> str:
     switches = [
         (f"`--{name}`, `--no-{name}`", f"`{variable(name)}`", f"`{name}`", _default(default), text)
         for name, default, text in setting_fields()
-        if isinstance(default, bool)
+        if isinstance(default, bool) and not is_hidden(name)
     ]
     return (
         f"# Settings\n\n{GENERATED}\n"

@@ -47,6 +47,8 @@ RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 BLOCK_ALL = PublicAccessBlock(True, True, True, True)
 """What S3 has set for new buckets since April 2023, together with BucketOwnerEnforced."""
+LEGACY_OWNERSHIP = ""
+"""Before, a new bucket had no ownership controls: ACLs were in force, and writers owned their objects."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*", re.ASCII)
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+", re.ASCII)
@@ -112,8 +114,9 @@ def _described(call: Call, unit: Unit, name: str, owner: str) -> Bucket:
     given = call.input
     configuration = given.get("CreateBucketConfiguration") or {}
     _refuse_unbuilt(given, configuration)
-    ownership = given.get("ObjectOwnership", _default_ownership(given))
-    if ownership not in OWNERSHIPS:
+    legacy = unit.house.settings.legacy_bucket_defaults
+    ownership = given.get("ObjectOwnership", LEGACY_OWNERSHIP if legacy else _default_ownership(given))
+    if "ObjectOwnership" in given and ownership not in OWNERSHIPS:
         fields = {"ArgumentName": "x-amz-object-ownership", "ArgumentValue": ownership}
         raise AwsError("InvalidArgument", f"Invalid x-amz-object-ownership header: {ownership}", 400, **fields)
     constraint = configuration.get("LocationConstraint") or None
@@ -126,7 +129,7 @@ def _described(call: Call, unit: Unit, name: str, owner: str) -> Bucket:
         created_at=unit.now,
         acl=_first_acl(call, unit, owner, ownership),
         ownership=ownership,
-        public_access_block=BLOCK_ALL,
+        public_access_block=None if legacy else BLOCK_ALL,
         tags=check_tags(tags, BUCKET_TAGS_MAX),
         location=constraint or "",
         object_lock=locked,
@@ -157,7 +160,7 @@ def _first_acl(call: Call, unit: Unit, owner: str, ownership: str) -> Acl | None
         if grants_others(acl):
             raise AwsError("InvalidBucketAclWithObjectOwnership", "", 400)
         return None
-    if is_public(grant_pairs(acl)):
+    if is_public(grant_pairs(acl)) and not unit.house.settings.legacy_bucket_defaults:
         message = "Bucket cannot have public ACLs set with BlockPublicAccess enabled"
         raise AwsError("InvalidBucketAclWithBlockPublicAccessError", message, 400)
     return acl

@@ -1,0 +1,53 @@
+"""A pytest plugin for ceph/s3-tests: no test is another one's victim, and the report knows each test's markers.
+
+The suite names all buckets of a run alike and empties them before and after each test, always with
+BypassGovernanceRetention, which S3 refuses on buckets without object lock. One bucket that stays would then fail every
+test behind it. Here each test has names of its own, and what cannot be deleted stays until the server goes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from s3tests import functional
+
+_empty = functional.nuke_bucket
+
+
+def _empty_leniently(client: Any, bucket: str) -> None:
+    try:
+        _empty(client, bucket)
+    except (BotoCoreError, ClientError, RuntimeError) as error:
+        print(f"{bucket} stays: {error}")
+
+
+def _remove_leniently(prefix: str, client: Any = None) -> None:
+    client = client or functional.get_client()
+    try:
+        buckets = functional.get_buckets_list(client, prefix)
+    except (BotoCoreError, ClientError) as error:
+        print(f"no list of buckets: {error}")
+        return
+    for bucket in buckets:
+        _empty_leniently(client, bucket)
+
+
+functional.nuke_bucket = _empty_leniently
+functional.nuke_prefixed_buckets = _remove_leniently
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Any:
+    """A prefix of its own for each test, before the suite's own fixture looks for left-overs of that name."""
+    if fixturedef.argname == "setup_teardown":
+        functional.prefix = f"ot-{secrets.token_hex(5)}-"
+    return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Write the markers of each test into the report."""
+    for item in items:
+        item.user_properties += [("marker", name) for name in sorted({mark.name for mark in item.iter_markers()})]
