@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from opentrail.call import Resource
@@ -166,6 +167,15 @@ def test_fitting_keeps_what_fits():
     assert limits.fit_field(value, 100_000) is value
 
 
+class Small(msgspec.Struct):
+    eventVersion: str
+    requestParameters: dict[str, str]
+
+
 def test_the_largest_record_goes_through_the_fast_path_unchanged():
-    record = {"eventVersion": "1.11", "requestParameters": {"a": "b"}}
-    assert limits.render(record) == b'{"eventVersion":"1.11","requestParameters":{"a":"b"}}'
+    assert limits.render(Small("1.11", {"a": "b"})) == b'{"eventVersion":"1.11","requestParameters":{"a":"b"}}'
+
+
+def test_a_record_that_cannot_be_encoded_is_made_so():
+    text = limits.render(Small("1.11", {"a": "\ud800", "b": "c" * 200_000}))
+    assert text == b'{"eventVersion":"1.11","requestParameters":{"a":"?","b":"' + b"c" * 1_024 + b'"}}'

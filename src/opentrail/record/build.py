@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from opentrail.call import Call, HttpRequest, Resource
 from opentrail.errors import AwsError
 from opentrail.model.shapes import Operation
 from opentrail.record import parameters, s3_parameters
 from opentrail.record.identity import encoded_identity, foreign_identity, is_service_call, iso_second
+from opentrail.record.layout import Record, S3Additional, members
 from opentrail.record.limits import TEXT_MAX, clip, render
 from opentrail.record.recipients import Recipient, foreign_parameters, recipients_of, shown_owner
 
@@ -84,24 +87,19 @@ def _user_agent(call: Call, raw: bool) -> str | None:
     return given
 
 
-def _additional(call: Call) -> dict[str, Any]:
+def _additional(call: Call) -> S3Additional | dict[str, Any]:
     """S3's additionalEventData. Bytes count what crossed the wire, framing of aws-chunked included."""
-    shown: dict[str, Any] = {}
-    if call.signature_version:
-        shown["SignatureVersion"] = call.signature_version
     tls, evidence = call.request.tls, call.evidence
-    if tls is not None:
-        shown["CipherSuite"] = tls.cipher_suite
-    if evidence.object_size is not None:
-        shown["objectSize"] = evidence.object_size
-    shown["bytesTransferredIn"] = call.bytes_in
-    if call.authentication_method:
-        shown["AuthenticationMethod"] = call.authentication_method
-    shown["x-amz-id-2"] = call.host_id
-    shown["bytesTransferredOut"] = call.bytes_out
-    if evidence.additional:
-        shown.update(evidence.additional)
-    return shown
+    shown = S3Additional(
+        call.signature_version or UNSET,
+        UNSET if tls is None else tls.cipher_suite,
+        UNSET if evidence.object_size is None else evidence.object_size,
+        call.bytes_in,
+        call.authentication_method or UNSET,
+        call.host_id,
+        call.bytes_out,
+    )
+    return {**members(shown), **evidence.additional} if evidence.additional else shown
 
 
 def _tls_details(request: HttpRequest) -> dict[str, str]:
@@ -128,61 +126,39 @@ def _resources(call: Call, plan: _Plan, recipient: Recipient) -> list[dict[str, 
     return shown
 
 
-def _head(call: Call, plan: _Plan, request_parameters: Any, response_elements: Any) -> dict[str, Any]:  # noqa: ANN401
-    """The record up to additionalEventData, which is the same in every copy, but for the identity."""
-    record: dict[str, Any] = {
-        "eventVersion": EVENT_VERSION,
-        "userIdentity": encoded_identity(call.principal),
-        "eventTime": iso_second(int(call.finished_at or call.started_at)),
-        "eventSource": plan.event_source,
-        "eventName": plan.event_name,
-        "awsRegion": plan.region or call.region,
-        "sourceIPAddress": call.request.remote_ip,
-    }
-    agent = _user_agent(call, plan.raw)
-    if agent is not None:
-        record["userAgent"] = agent
-    if call.error is not None:
-        record["errorCode"] = clip(error_code(call, call.error))
-        if call.error.message:
-            record["errorMessage"] = clip(call.error.message)
-    record["requestParameters"] = request_parameters
-    record["responseElements"] = response_elements
-    return record
-
-
-def _line(call: Call, plan: _Plan, head: dict[str, Any], recipient: Recipient, ids: tuple[str, str]) -> bytes:
-    """One copy: `head` continued. `ids` are (eventID, sharedEventID)."""
-    record = head
-    if plan.raw:
-        record["additionalEventData"] = _additional(call)
-    elif call.evidence.additional:
-        record["additionalEventData"] = call.evidence.additional
-    record["requestID"] = clip(call.request_id) if len(call.request_id) > 40 else call.request_id
-    record["eventID"] = ids[0]
-    record["readOnly"] = plan.read_only
-    resources = _resources(call, plan, recipient)
-    if resources:
-        record["resources"] = resources
-    record["eventType"] = "AwsApiCall"
-    if plan.api_version and (call.error is None or record["errorCode"] != DENIED):
-        record["apiVersion"] = plan.api_version
-    record["managementEvent"] = plan.management
-    record["recipientAccountId"] = recipient.account_id
-    if recipient.shared:
-        record["sharedEventID"] = ids[1]
-    record["eventCategory"] = plan.category
-    if call.request.tls is not None and not is_service_call(call.principal):
-        record["tlsDetails"] = _tls_details(call.request)
+def _line(call: Call, plan: _Plan, asked: Any, answered: Any, recipient: Recipient, ids: tuple[str, str]) -> bytes:  # noqa: ANN401
+    """One copy, with its requestParameters and responseElements. `ids` are (eventID, sharedEventID)."""
+    request, error, agent = call.request, call.error, _user_agent(call, plan.raw)
+    additional = _additional(call) if plan.raw else call.evidence.additional
+    refusal = UNSET if error is None else clip(error_code(call, error))
+    tls = request.tls is not None and not is_service_call(call.principal)
+    record = Record(
+        EVENT_VERSION,
+        foreign_identity(call.principal) if recipient.foreign else encoded_identity(call.principal),
+        iso_second(int(call.finished_at or call.started_at)),
+        plan.event_source,
+        plan.event_name,
+        plan.region or call.region,
+        request.remote_ip,
+        UNSET if agent is None else agent,
+        refusal,
+        UNSET if error is None or not error.message else clip(error.message),
+        asked,
+        answered,
+        additional or UNSET,
+        clip(call.request_id) if len(call.request_id) > 40 else call.request_id,
+        ids[0],
+        plan.read_only,
+        _resources(call, plan, recipient) or UNSET,
+        "AwsApiCall",
+        plan.api_version if plan.api_version and refusal != DENIED else UNSET,
+        plan.management,
+        recipient.account_id,
+        ids[1] if recipient.shared else UNSET,
+        plan.category,
+        _tls_details(request) if tls else UNSET,
+    )
     return render(record)
-
-
-def _foreign_head(call: Call, head: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **head,
-        "userIdentity": foreign_identity(call.principal),
-        "requestParameters": foreign_parameters(head["requestParameters"]),
-    }
 
 
 def build(call: Call, uuid: Callable[[], str], documented_names: bool = False) -> list[bytes]:
@@ -200,12 +176,12 @@ def build(call: Call, uuid: Callable[[], str], documented_names: bool = False) -
         return []
     plan = _plan(operation, documented_names)
     dialect = s3_parameters if plan.raw else parameters
-    head = _head(call, plan, dialect.request_parameters(call), dialect.response_elements(call))
+    asked, answered = dialect.request_parameters(call), dialect.response_elements(call)
     if len(recipients) == 1 and not recipients[0].shared:
-        return [_line(call, plan, head, recipients[0], (uuid(), ""))]
+        return [_line(call, plan, asked, answered, recipients[0], (uuid(), ""))]
     shared = uuid()
     lines = []
     for recipient in recipients:
-        copy = _foreign_head(call, head) if recipient.foreign else dict(head)
-        lines.append(_line(call, plan, copy, recipient, (uuid(), shared)))
+        shown = foreign_parameters(asked) if recipient.foreign else asked
+        lines.append(_line(call, plan, shown, answered, recipient, (uuid(), shared)))
     return lines

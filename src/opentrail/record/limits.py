@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from opentrail.record.layout import members
+
 TEXT_MAX = 1_024
 """Bytes of UTF-8 in userAgent, errorCode, errorMessage, requestID."""
 PARAMETERS_MAX = 100 * 1_024
@@ -137,10 +139,10 @@ def fit_record(record: dict[str, Any]) -> bytes:
     return line
 
 
-def render(record: dict[str, Any]) -> bytes:
+def render(record: msgspec.Struct) -> bytes:
     """One compact line of JSON. The common record is encoded once and not looked at again."""
     try:
         line = encode(record)
     except (UnicodeEncodeError, RecursionError, OverflowError, TypeError, msgspec.MsgspecError):
-        return fit_record(record)
-    return line if len(line) <= SMALLEST_CAP else fit_record(record)
+        return fit_record(members(record))
+    return line if len(line) <= SMALLEST_CAP else fit_record(members(record))

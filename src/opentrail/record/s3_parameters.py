@@ -224,8 +224,8 @@ def resources(call: Call, owner: str) -> list[dict[str, str]]:
     missing = call.error is not None and call.error.code == "NoSuchBucket"
     if bucket is not None and not missing and name not in WITHOUT_RESOURCES and call.operation.service.name == "s3":
         arn = f"arn:aws:s3:::{bucket}"
-        entry = {"accountId": owner} if owner else {}
-        shown.append({**entry, "type": "AWS::S3::Bucket", "ARN": arn})
+        entry = {"type": "AWS::S3::Bucket", "ARN": arn}
+        shown.append({"accountId": owner, **entry} if owner else entry)
         if name in PREFIXED:
             prefix = given.get("Prefix") or ""
             shown.append({"type": "AWS::S3::Object", "ARNPrefix": f"{arn}/{prefix}"})

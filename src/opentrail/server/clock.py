@@ -8,6 +8,8 @@ from time import time
 
 POOL_BYTES = 8 * 1024
 """Random bytes fetched from the kernel at once."""
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The digit of a UUID that holds two bits of its variant (RFC 9562 §4.1)."""
 
 
 class SystemClock:
@@ -30,8 +32,7 @@ class SystemClock:
 
     def uuid(self) -> str:
         data = self._bytes(16).hex()
-        variant = "89ab"[int(data[16], 16) & 3]
-        return f"{data[:8]}-{data[8:12]}-4{data[13:16]}-{variant}{data[17:20]}-{data[20:]}"
+        return f"{data[:8]}-{data[8:12]}-4{data[13:16]}-{_VARIANTS[data[16]]}{data[17:20]}-{data[20:]}"
 
     def s3_request_id(self) -> str:
         """Sixteen capitals and digits, as S3's."""
