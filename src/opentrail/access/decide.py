@@ -57,6 +57,9 @@ class Decision:
     reason: Source = ""
 
 
+_SILENT, _ALLOW, _DENY = Verdict.SILENT, Verdict.ALLOW, Verdict.DENY
+_NOT = Naming.NOT
+# Python looks an enum's member up through a descriptor, and there are a dozen of these in every decision.
 _ALLOWED: dict[Source, Decision] = {
     source: Decision(True, reason=source)
     for source in ("root", "identity-based policy", "resource-based policy", "role trust policy")
@@ -108,11 +111,11 @@ def decide(
         if question.action.lower() in POLICY_REPAIR:
             return _ALLOWED["root"]
     facts = Facts(principal, identity, question, context)
-    verdict, naming = Verdict.SILENT, Naming.NOT
+    verdict, naming = _SILENT, _NOT
     if question.resource_policy:
         policy = compile_policy(question.resource_policy)
         verdict, naming = policy.verdict_for(principal, question.action, question.resource, facts)
-        if verdict is Verdict.DENY:
+        if verdict is _DENY:
             return _denied("role trust policy" if question.trust else "resource-based policy")
     if question.restrict_public and not own and principal.type != "AWSService":
         naming = _unless_public(naming, question)
@@ -124,7 +127,7 @@ def decide(
 def _unless_public(naming: Naming, question: Access) -> Naming:
     """RestrictPublicBuckets: a public policy admits nobody outside the owner's account."""
     public = bool(question.resource_policy) and policy_is_public(question.resource_policy)
-    return Naming.NOT if public else naming
+    return _NOT if public else naming
 
 
 def _denied(source: Source) -> Decision:
@@ -139,7 +142,7 @@ def _foreign(question: Access, acl: AclGrants) -> bool:
 def _without_identity(principal: Principal, question: Access, naming: Naming) -> Decision:
     """Services and anonymous callers: only the resource's side can admit them."""
     acl = question.acl
-    if naming is not Naming.NOT and not (acl is not None and _foreign(question, acl)):
+    if naming is not _NOT and not (acl is not None and _foreign(question, acl)):
         return _ALLOWED["role trust policy" if question.trust else "resource-based policy"]
     if acl is not None and admits_group(acl, principal):
         return _BY_ACL
@@ -149,17 +152,17 @@ def _without_identity(principal: Principal, question: Access, naming: Naming) ->
 def _with_identity(facts: Facts, own: bool, naming: Naming) -> Decision:
     """Callers with policies of their own: the identity's side, then how it joins with the resource's."""
     principal, identity, question = facts.principal, facts.identity, facts.question
-    granted = Verdict.ALLOW if principal.type == "Root" else _weigh(identity.policies, facts)
-    if granted is Verdict.DENY:
+    granted = _ALLOW if principal.type == "Root" else _weigh(identity.policies, facts)
+    if granted is _DENY:
         return _denied("identity-based policy")
-    bounded = _weigh((identity.boundary,), facts) if identity.boundary else Verdict.ALLOW
-    if bounded is Verdict.DENY:
+    bounded = _weigh((identity.boundary,), facts) if identity.boundary else _ALLOW
+    if bounded is _DENY:
         return _denied("permissions boundary")
     narrowed = _session(facts)
-    if narrowed is Verdict.DENY:
+    if narrowed is _DENY:
         return _denied("session policy")
-    within = bounded is Verdict.ALLOW and narrowed is Verdict.ALLOW
-    effective = within and granted is Verdict.ALLOW
+    within = bounded is _ALLOW and narrowed is _ALLOW
+    effective = within and granted is _ALLOW
     source = _allowed_by(question, own, naming, effective, within)
     if source:
         return _ALLOWED[source]
@@ -171,12 +174,12 @@ def _with_identity(facts: Facts, own: bool, naming: Naming) -> Decision:
 def _weigh(texts: tuple[str, ...], facts: Facts) -> Verdict:
     """The strongest word of several policies."""
     question = facts.question
-    best = Verdict.SILENT
+    best = _SILENT
     for text in texts:
         verdict = compile_policy(text).verdict(question.action, question.resource, facts)
-        if verdict is Verdict.DENY:
+        if verdict is _DENY:
             return verdict
-        if verdict is Verdict.ALLOW:
+        if verdict is _ALLOW:
             best = verdict
     return best
 
@@ -186,7 +189,7 @@ def _session(facts: Facts) -> Verdict:
     session = facts.principal.session
     if session is not None and session.policies:
         return _weigh(session.policies, facts)
-    return Verdict.SILENT if facts.principal.type == "FederatedUser" else Verdict.ALLOW
+    return _SILENT if facts.principal.type == "FederatedUser" else _ALLOW
 
 
 def _allowed_by(question: Access, own: bool, naming: Naming, effective: bool, within: bool) -> Source:
@@ -196,7 +199,7 @@ def _allowed_by(question: Access, own: bool, naming: Naming, effective: bool, wi
     if effective and own and not question.trust:
         return "identity-based policy"
     named = naming is Naming.ITSELF or (naming is Naming.ROLE and within)
-    if (own and named) or (effective and naming is not Naming.NOT):
+    if (own and named) or (effective and naming is not _NOT):
         return "role trust policy" if question.trust else "resource-based policy"
     return ""
 
@@ -210,10 +213,10 @@ def _by_acl(acl: AclGrants, principal: Principal, own: bool, effective: bool, wi
 
 def _missing(granted: Verdict, bounded: Verdict, narrowed: Verdict, trust: bool) -> Source:
     """What would have had to allow it, the first in AWS's order."""
-    if granted is not Verdict.ALLOW:
+    if granted is not _ALLOW:
         return "identity-based policy"
-    if bounded is not Verdict.ALLOW:
+    if bounded is not _ALLOW:
         return "permissions boundary"
-    if narrowed is not Verdict.ALLOW:
+    if narrowed is not _ALLOW:
         return "session policy"
     return "role trust policy" if trust else "resource-based policy"

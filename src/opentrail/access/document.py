@@ -81,7 +81,7 @@ class Statement:
                 return False
             if self.not_resource and self.allow and not patterns.resolvable(lookup):
                 return False
-        return all(condition.holds(lookup) for condition in self.conditions)
+        return not self.conditions or all(condition.holds(lookup) for condition in self.conditions)
 
     def naming(self, caller: Principal) -> Naming:
         """How the Principal or NotPrincipal element means the caller; without one, not at all."""

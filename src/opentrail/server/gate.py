@@ -180,8 +180,9 @@ class Gate:
     async def _commit(self, call: Call, unit: Unit, lines: Sequence[Line]) -> None:
         writes = unit.writes
         if self.house.settings.record or writes.puts or writes.deletes:
-            await self.house.ledger.commit(writes, [*lines, *unit.events])
-        await self._settle_blobs(call, writes)
+            await self.house.ledger.commit(writes, [*lines, *unit.events] if unit.events else lines)
+        if writes.blobs or writes.dropped_blobs or "blobs" in call.stash:
+            await self._settle_blobs(call, writes)
 
     async def _settle_blobs(self, call: Call, writes: Writes) -> None:
         """Blobs named by the commit are kept; those let go, and those stored in vain, are removed."""

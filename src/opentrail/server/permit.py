@@ -6,14 +6,14 @@ The questions come from the service's guard, or from the operation's facts when 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from opentrail.access.context import RequestContext
 from opentrail.access.decide import NO_IDENTITY, Decision, Identity, decide
 from opentrail.access.refusal import refusal
 from opentrail.call import Access, Call
 from opentrail.model.facts import resource_arn
-from opentrail.service import Guard, Service
+from opentrail.service import Service
 from opentrail.services.identity import identity_of
 from opentrail.state import House, Unit
 
@@ -36,15 +36,12 @@ class Permit:
                 raise refusal(decision, call.principal, question)
             if decision.by_acl:
                 call.evidence.additional["aclRequired"] = "Yes"
-        call.may = partial(_may, asked)
+        call.may = asked.may
 
     def _questions(self, call: Call, unit: Unit) -> Sequence[Access]:
-        guard = self._guard(call)
-        return default_questions(call) if guard is None else guard(call, unit)
-
-    def _guard(self, call: Call) -> Guard | None:
         service = self._services.get(call.operation.service.name)
-        return None if service is None else service.guard_of(call.operation.name)
+        guard = None if service is None else service.guard_of(call.operation.name)
+        return default_questions(call) if guard is None else guard(call, unit)
 
 
 class _Asked:
@@ -66,9 +63,9 @@ class _Asked:
             self._context = RequestContext(call.principal, call.request, call.region, self._unit.now)
         return decide(call.principal, self._identity, question, self._context)
 
-
-def _may(asked: _Asked, question: Access) -> bool:
-    return asked.decide(question).allowed
+    def may(self, question: Access) -> bool:
+        """`call.may` while the handler runs."""
+        return self.decide(question).allowed
 
 
 def default_questions(call: Call) -> list[Access]:

@@ -140,16 +140,16 @@ class SqliteLedger:
             raise LedgerUnavailable("the ledger is closed")
         if self._pending_count >= PENDING_COMMITS_MAX:
             raise LedgerUnavailable("too many commits are waiting for the disk")
-        batch = self._gathering()
+        pending = self._pending
+        batch = pending[-1] if pending and len(pending[-1].waiting) < BATCH_COMMITS_MAX else self._new_batch()
         first = self._next
         last = batch.last = first + (len(lines) or 1) - 1
         self._next = last + 1
+        batch.lines += enumerate(lines, first)
         if writes.puts or writes.deletes or writes.blobs or writes.dropped_blobs:
             rows = _rows_of(writes, last)
             self._overlay.update(rows)
             batch.rows.update(rows)
-        for seq, line in enumerate(lines, first):
-            batch.lines.append((seq, line))
         done: asyncio.Future[Seq] = self._loop.create_future()
         batch.waiting.append((done, last))
         self._pending_count += 1
@@ -158,12 +158,10 @@ class SqliteLedger:
             self._loop.call_soon(self._hand_over)  # with all that this turn of the loop still brings
         return done
 
-    def _gathering(self) -> _Batch:
-        """The batch that takes in the next commit."""
-        pending = self._pending
-        if not pending or len(pending[-1].waiting) >= BATCH_COMMITS_MAX:
-            pending.append(_Batch())
-        return pending[-1]
+    def _new_batch(self) -> _Batch:
+        """The batch that takes in the next commits."""
+        self._pending.append(_Batch())
+        return self._pending[-1]
 
     def _check(self, reads: Mapping[Key, Seq]) -> None:
         """Raise Conflict if something read has another version by now. A commit that changes nothing is not asked: what
