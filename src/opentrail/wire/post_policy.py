@@ -29,7 +29,9 @@ LENGTH_MAX = 5 * 2**40
 """Bytes: a content-length-range beyond S3's largest object means no limit."""
 
 _FREE = frozenset({"x-amz-signature", "awsaccesskeyid", "signature", "file", "policy"})
-"""Fields that no condition has to name; those beginning with `x-ignore-` neither."""
+"""Fields that no condition has to name; those beginning with one of `_FREE_PREFIXES` neither."""
+_FREE_PREFIXES = ("x-ignore-", "x-amz-checksum-")
+"""A checksum says nothing of where and how the file is stored, and who signed could not know it (ceph/s3-tests)."""
 _EXPIRATION = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]{1,9})?Z")
 _V4_FIELDS = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
 _V2_FIELDS = ("policy", "AWSAccessKeyId", "signature")
@@ -182,7 +184,7 @@ def check_policy(fields: Mapping[str, str], bucket: str, *, now: float) -> Lengt
         named.add(name)
         if not _holds(operation, name, operand, values):
             raise _forbidden(f"Policy Condition failed: {json.dumps(condition)}")
-    extra = [name for name in fields if name not in named and name not in _FREE and not name.startswith("x-ignore-")]
+    extra = [name for name in fields if name not in named and name not in _FREE and not name.startswith(_FREE_PREFIXES)]
     if extra and extra != ["bucket"]:
         raise _forbidden(f"Extra input fields: {', '.join(extra)}")
     return length

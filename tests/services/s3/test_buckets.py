@@ -293,7 +293,7 @@ async def test_head_tells_strangers_nothing_more_than_that_it_is_there(world: Wo
 @pytest.mark.parametrize(
     "operation",
     [
-        *("get_bucket_replication", "get_bucket_logging", "get_bucket_notification_configuration"),
+        *("get_bucket_replication", "get_bucket_logging"),
         "get_bucket_accelerate_configuration",
     ],
 )

@@ -180,3 +180,16 @@ def test_a_bad_signature_is_told_to_the_page_too(site: Any, world: World) -> Non
     page = browse(world, "GET", f"/{BUCKET}/key?AWSAccessKeyId=nobody&Expires=1&Signature=x", {"Origin": "a.suffix"})
     assert page.status == 403
     assert page.headers["access-control-allow-origin"] == "a.suffix"
+
+
+def test_who_may_list_is_told_that_a_key_is_missing(site: Any, world: World) -> None:
+    """On a bucket with ACLs, as ceph/s3-tests expects of AWS."""
+    site.put_bucket_ownership_controls(
+        Bucket=BUCKET, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    )
+    site.delete_public_access_block(Bucket=BUCKET)
+    assert browse(world, "GET", f"/{BUCKET}/missing").status == 403
+    site.put_bucket_acl(Bucket=BUCKET, ACL="public-read")
+    assert browse(world, "GET", f"/{BUCKET}/missing", {"Origin": "a.suffix"}).status == 404
+    site.put_object(Bucket=BUCKET, Key="private")
+    assert browse(world, "GET", f"/{BUCKET}/private").status == 403

@@ -238,6 +238,8 @@ def _acl_grants(
         version = find_version(unit, bucket, key, version_id)
         if version is not None and not version.delete_marker:
             return _grants(object_acl(version), OBJECT_ACL_PERMISSIONS[action], ignore)
+        if OBJECT_ACL_PERMISSIONS[action] == "READ":  # nobody grants what is not there; who may list is told so
+            return _grants(bucket.acl or owner_alone(canonical_id(bucket.owner)), "READ", ignore)
     return None
 
 
