@@ -7,6 +7,7 @@ its words for what is wrong. Knows nothing of policies, signatures and objects. 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from typing import TypeAlias
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
@@ -27,7 +28,7 @@ FILENAME = "${filename}"
 """What the file's name is put in the place of, in any field."""
 NOT_EXPANDED = frozenset({"policy", "signature", "x-amz-signature"})
 
-Event = MultipartSegment | bytes | None
+Event: TypeAlias = MultipartSegment | bytes | None
 
 
 class Form:

@@ -43,7 +43,7 @@ def website_guard(_call: Call, _unit: Unit) -> Sequence[Access]:
 @family.operation("HeadWebsiteObject")
 async def get_website_object(call: Call, unit: Unit) -> Shape:
     """Serve a page of a bucket's website."""
-    asked: str = call.stash.setdefault(ASKED, call.input.get("Key", ""))
+    asked = str(call.stash.setdefault(ASKED, call.input.get("Key") or ""))
     try:
         bucket = enter_bucket(call, unit, call.input["Bucket"])
         text = document_text(unit, bucket, KIND)
