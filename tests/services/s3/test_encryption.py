@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from msgspec.structs import replace
 
-from opentrail.state import Sealer
+from opentrail.errors import Conflict
+from opentrail.rows.s3 import BUCKETS
+from opentrail.state import Sealer, Unit
+from tests.services.s3.browser import post_form
 from tests.services.s3.world import BUCKET, MIB, World
 
 KEY, OTHER = b"0123456789abcdef0123456789abcdef", b"another key of thirty-two bytes!"
@@ -336,3 +340,43 @@ def test_an_unencrypted_file_still_goes_out_as_it_lies(s3: Any):
     """The edge may use sendfile for what is in the clear."""
     s3.put_object(Bucket=BUCKET, Key="k", Body=text(100_000))
     assert s3.get_object(Bucket=BUCKET, Key="k")["Body"].read() == text(100_000)
+
+
+def test_a_browsers_upload(s3: Any, world: World):
+    """By the bucket's default, and by a field of the form."""
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    for asked in ({}, {"x-amz-server-side-encryption": "AES256"}):
+        signed = s3.generate_presigned_post(BUCKET, "k", Fields=dict(asked), Conditions=[asked] if asked else [])
+        page = post_form(world, [*signed["fields"].items(), ("file", ("up", text(100_000)))])
+        assert (page.status, page.headers["x-amz-server-side-encryption"]) == (204, "AES256"), page.body
+        assert s3.get_object(Bucket=BUCKET, Key="k")["Body"].read() == text(100_000)
+        s3.delete_bucket_encryption(Bucket=BUCKET)
+    assert MARK not in stored(world)
+    applied = [record["additionalEventData"]["SSEApplied"] for record in world.records("PostObject")]
+    assert applied == ["Default_SSE_S3", "SSE_S3"]
+
+
+@pytest.mark.parametrize("first", ["", "AES256"])
+def test_a_default_that_changes_while_bytes_come_in(s3: Any, world: World, monkeypatch: pytest.MonkeyPatch, first: str):
+    """Walked again after a conflict, a call keeps to what it took the bytes in under."""
+    commit = world.ledger.commit
+
+    def bucket_with(encryption: str) -> Unit:
+        unit = world.unit()
+        bucket = BUCKETS.get(unit, BUCKET)
+        assert bucket is not None
+        BUCKETS.put(unit, replace(bucket, encryption=encryption), BUCKET)
+        return unit
+
+    async def interrupted(writes: Any, lines: Any) -> Any:
+        monkeypatch.setattr(world.ledger, "commit", commit)
+        await commit(bucket_with("" if first else "AES256").writes, ())
+        raise Conflict(b"asked for")
+
+    world.commit(bucket_with(first))
+    monkeypatch.setattr(world.ledger, "commit", interrupted)
+    s3.put_object(Bucket=BUCKET, Key="k", Body=text(100_000))
+    got = s3.get_object(Bucket=BUCKET, Key="k")
+    assert (got["Body"].read(), got.get("ServerSideEncryption", "")) == (text(100_000), first)
+    assert (MARK in stored(world)) == (not first)
