@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from opentrail.stores.ledger_postgres import PostgresLedger
 from opentrail.stores.ledger_sqlite import SqliteLedger
+from tests.contracts.postgres import cluster, end_session
 from tests.fakes.ledger import FakeLedger
 
 
@@ -59,6 +61,31 @@ class SqliteEngine:
         return None
 
 
+class PostgresEngine:
+    """A database of its own in the tests' cluster. The directory remembers which, for other processes."""
+
+    kind = "postgres"
+    survives = True
+
+    def __init__(self, directory: Path) -> None:
+        note = directory / "conninfo"
+        if not note.exists():
+            note.write_text(cluster().new_database())
+        self.conninfo = note.read_text()
+
+    async def open(self) -> PostgresLedger:
+        return PostgresLedger(self.conninfo)
+
+    @contextmanager
+    def broken(self, ledger: PostgresLedger) -> Iterator[None]:
+        """The writer's session is ended by the server."""
+        end_session(self.conninfo, ledger._writer._connection.info.backend_pid)
+        yield
+
+    async def end(self) -> None:
+        return None
+
+
 async def build_fake(_directory: Path) -> Any:
     return FakeEngine()
 
@@ -67,4 +94,12 @@ async def build_sqlite(directory: Path) -> Any:
     return SqliteEngine(directory)
 
 
-ENGINES: dict[str, Callable[[Path], Awaitable[Any]]] = {"fake": build_fake, "sqlite": build_sqlite}
+async def build_postgres(directory: Path) -> Any:
+    return PostgresEngine(directory)
+
+
+ENGINES: dict[str, Callable[[Path], Awaitable[Any]]] = {
+    "fake": build_fake,
+    "sqlite": build_sqlite,
+    "postgres": build_postgres,
+}

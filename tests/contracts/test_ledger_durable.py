@@ -79,8 +79,9 @@ asyncio.run(main())
 async def test_what_was_told_durable_survives_kill_9_and_nothing_is_half_there(engine, tmp_path):
     if not engine.survives:
         pytest.skip("in memory")
+    own = await ENGINES[engine.kind](tmp_path)
     told = await asyncio.to_thread(kill_while_committing, engine.kind, tmp_path)
-    ledger = await (await ENGINES[engine.kind](tmp_path)).open()
+    ledger = await own.open()
     lines = ledger.read(0, 1_000_000)
     assert told
     assert {(seq, line) for seq, line in told} <= {(seq, line.data) for seq, line in lines}
