@@ -124,3 +124,30 @@ def test_a_queue_is_told(server: ServerProcess, s3: Any, bucket: str) -> None:
         record["eventName"]: record["s3"]["object"]["key"] for body in bodies for record in body.get("Records", ())
     }
     assert found == {"ObjectCreated:Put": "a+b", "ObjectRemoved:Delete": "a+b"}
+
+
+def test_a_rule_sees_the_event(server: ServerProcess, s3: Any, bucket: str) -> None:
+    sqs, events = server.client("sqs"), server.client("events")
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:{bucket}"
+    allow = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    url = sqs.create_queue(QueueName=bucket, Attributes={"Policy": policy})["QueueUrl"]
+    pattern = {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": [bucket]}, "object": {"key": [{"prefix": "in/"}]}},
+    }
+    events.put_rule(Name=bucket, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=bucket, Targets=[{"Id": "queue", "Arn": arn}])
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
+    for key in ("out/a", "in/b"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"12")
+    (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=15)["Messages"]
+    event = json.loads(message["Body"])
+    assert (event["detail"]["object"]["key"], event["detail"]["object"]["size"]) == ("in/b", 2)
+    assert (event["account"], event["region"], event["resources"]) == (ACCOUNT, "us-east-1", [f"arn:aws:s3:::{bucket}"])
