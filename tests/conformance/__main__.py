@@ -46,9 +46,9 @@ def main(
     with tempfile.TemporaryDirectory(prefix="opentrail-conformance-") as scratch:
         server = _server(Path(scratch), day, legacy=not present_defaults).start()
         try:
-            configuration = Path(scratch) / "s3tests.conf"
-            write_configuration(configuration, server, make_people(server), day)
-            variables = environment(server, configuration) | {"PYTHONPATH": str(PLUGIN)}
+            for number, people in enumerate(make_people(server, workers)):
+                write_configuration(Path(scratch) / f"gw{number}.conf", server, people, day)
+            variables = environment(server, Path(scratch) / "{worker}.conf") | {"PYTHONPATH": str(PLUGIN)}
             command = _command(python, report, select, markers, workers)
             subprocess.run(command, cwd=suite, env=variables, check=False)
         finally:

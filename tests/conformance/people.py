@@ -32,12 +32,16 @@ class Person:
     email: str
 
 
-def make_people(server: ServerProcess) -> dict[str, Person]:
-    """An account with an administrator for each section, by section; the root for the rest."""
-    root = (ROOT_KEY, ROOT_SECRET)
+def make_people(server: ServerProcess, workers: int) -> list[dict[str, Person]]:
+    """For each worker: an account with an administrator for each section, by section; the root for the rest."""
     server.client("organizations").create_organization(FeatureSet="ALL")
     doorkeeper = _doorkeeper(server)
-    people = {section: _member(server, doorkeeper, name) for section, name in MEMBERS.items()}
+    return [_people(server, doorkeeper, number) for number in range(workers)]
+
+
+def _people(server: ServerProcess, doorkeeper: tuple[str, str], number: int) -> dict[str, Person]:
+    root = (ROOT_KEY, ROOT_SECRET)
+    people = {section: _member(server, doorkeeper, f"{name}{number}") for section, name in MEMBERS.items()}
     account = server.options["account-id"]
     organization = server.client("organizations").describe_organization()["Organization"]
     email = organization.get("MasterAccountEmail", "")

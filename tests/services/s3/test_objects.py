@@ -56,3 +56,17 @@ def test_write_conditions(s3: Any):
     with pytest.raises(ClientError) as error:
         s3.put_object(Bucket=BUCKET, Key="none", Body=b"3", IfMatch=etag)
     assert code_of(error) == ("NoSuchKey", 404)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("deflate, gzip", "deflate, gzip"),
+        ("aws-chunked, gzip", "gzip"),
+        ("gzip,aws-chunked", "gzip"),
+        ("aws-chunked", ""),
+    ],
+)
+def test_the_framing_of_a_body_is_no_encoding_of_the_object(s3: Any, sent: str, kept: str):
+    s3.put_object(Bucket=BUCKET, Key="k", ContentEncoding=sent)
+    assert s3.head_object(Bucket=BUCKET, Key="k").get("ContentEncoding", "") == kept

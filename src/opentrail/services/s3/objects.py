@@ -133,7 +133,7 @@ def _stored_headers(call: Call) -> dict[str, str]:
     headers = {name: given[member] for member, name in STORED_HEADERS.items() if member in given}
     encoding = headers.get("content-encoding")
     if encoding is not None:
-        kept = ",".join(part.strip() for part in encoding.split(",") if part.strip().lower() != "aws-chunked")
+        kept = ", ".join(part.strip() for part in encoding.split(",") if part.strip().lower() != "aws-chunked")
         headers["content-encoding"] = kept
         if not kept:
             del headers["content-encoding"]
