@@ -22,6 +22,8 @@ def samples(service, protocol, rounds=2):
     for operation in model_of(service, protocol).operations.values():
         if operation.output is None or eventstream(operation.output) or operation.name in UNREADABLE:
             continue
+        if operation.name.endswith("WebsiteObject"):  # ours alone: no SDK has it, so none can judge it
+            continue
         for number in range(rounds):
             sampler = Sampler(
                 ("out", service, operation.name, number), empties=True, single_precision="cbor" in protocol

@@ -85,7 +85,8 @@ def http_pause(text: str, attempts: int) -> float | None:
 def _backoff(function: str, part: float, least: float, most: float) -> float:
     """Between least and most, `part` (0 to 1) of the way, the slower the more the function bends."""
     bends = {"linear": 1.0, "arithmetic": 1.5, "geometric": 2.0, "exponential": 3.0}
-    return least + (most - least) * part ** bends[function]
+    bent: float = part ** bends[function]
+    return least + (most - least) * bent
 
 
 def queue_pause(attempts: int) -> float:

@@ -62,9 +62,9 @@ def _assigned(step: ast.stmt) -> list[str]:
 def show(name: str, value: object) -> str:
     """The value in its unit, which the name tells: bytes, seconds, or plain counting."""
     if isinstance(value, int) and "BYTES" in name:
-        for unit, text in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
-            if value >= unit and value % unit == 0:
-                return f"{value // unit:,} {text}"
+        for size, text in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+            if value >= size and value % size == 0:
+                return f"{value // size:,} {text}"
         return f"{value:,} bytes"
     if isinstance(value, int | float):
         shown = f"{value:,}" if isinstance(value, int) else f"{value:g}"

@@ -101,7 +101,16 @@ def _outgoing(unit: Unit, name: TopicName, given: Mapping[str, Any]) -> Outgoing
         raise invalid("Message too long")
     default, others = _by_protocol(message, given.get("MessageStructure") or "")
     clock = unit.house.clock
-    return Outgoing("Notification", tuple(name), clock.uuid(), default, unit.now, subject, others, attributes)
+    return Outgoing(
+        "Notification",
+        (name.account_id, name.region, name.name),
+        clock.uuid(),
+        default,
+        unit.now,
+        subject,
+        others,
+        attributes,
+    )
 
 
 def _attributes(given: Mapping[str, Any]) -> Attributes:

@@ -134,7 +134,7 @@ def _ask(unit: Unit, name: TopicName, id_: str, row: Subscription) -> Subscripti
     token = id_.replace("-", "") + unit.house.clock.token(TOKEN_LENGTH, TOKEN_CHARACTERS)
     message = Outgoing(
         "SubscriptionConfirmation",
-        tuple(name),
+        (name.account_id, name.region, name.name),
         unit.house.clock.uuid(),
         words_of(name),
         unit.now,

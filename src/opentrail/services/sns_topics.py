@@ -122,7 +122,7 @@ async def delete_topic(call: Call, unit: Unit) -> Shape:
 async def list_topics(call: Call, unit: Unit) -> Shape:
     """List the topics of an account in a region."""
     rows = TOPICS.all(unit, call.account_id, call.region)
-    topics, more = page(call, ((parts[2], {"TopicArn": topic_arn(*parts)}) for parts, _ in rows))  # type: ignore[arg-type]
+    topics, more = page(call, ((parts[2], {"TopicArn": topic_arn(*parts)}) for parts, _ in rows))
     return {"Topics": topics, **more}
 
 

@@ -81,7 +81,7 @@ def _read_redrive(text: str) -> Redrive:
         raise invalid_reason(text, "RedrivePolicy", "Invalid value for deadLetterTargetArn.")
     if isinstance(times, bool) or not str(times).isdecimal() or not 1 <= int(str(times)[:5]) <= MAX_RECEIVES:
         raise invalid_reason(text, "RedrivePolicy", f"Invalid value for maxReceiveCount: 1 to {MAX_RECEIVES}.")
-    return Redrive(arn, int(times))
+    return Redrive(arn, int(str(times)))
 
 
 def _object(text: str, name: str) -> dict[str, Any]:

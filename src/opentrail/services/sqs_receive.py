@@ -182,7 +182,7 @@ def _shown(call: Call, _spot: str, message: Message, handle: str) -> Shape:
     system = _system(message, {*(given.get("AttributeNames") or ()), *(given.get("MessageSystemAttributeNames") or ())})
     if system:
         answer["Attributes"] = system
-    wanted = _wanted(message.attributes, given.get("MessageAttributeNames") or ())
+    wanted = _wanted(message.attributes, given.get("MessageAttributeNames") or [])
     if wanted:
         answer["MD5OfMessageAttributes"] = attributes_md5(wanted)
         answer["MessageAttributes"] = as_shape(wanted)
