@@ -63,7 +63,7 @@ def test_no_pattern_stalls():
     text = "a" * 1024
     for pattern in ("*a" * 5000, "a*" * 500 + "b", "*" * 10000, "?" * 1025, "*" + "a?" * 400 + "*b", "${" * 10000):
         assert glob(pattern, text) is (pattern == "*" * 10000)
-    assert time.perf_counter() - started < 0.25
+    assert time.perf_counter() - started < 5  # a pattern that backtracks takes hours
 
 
 def test_variables_are_literal_text():
