@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import boto3
 from rich.console import Console
+
 from story_evidence import count_by_actor, find_record, log_files
 from story_policies import (
     SOURCE_KEY,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from bench import story
-
 from opentrail.stores.ledger_writer import unpack_lines
 from opentrail.verify import verify
 from opentrail.verify_files import public_key

@@ -6,9 +6,9 @@ import threading
 import time
 from random import Random
 
-from bench import story
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 
+from bench import story
 from tests.crash.book import UNAVAILABLE, Book
 from tests.crash.things import Hands, Thing, things_of
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from random import Random
 
 from bench import story
-
 from tests.crash import evidence
 from tests.crash.book import Book
 from tests.crash.load import Load
