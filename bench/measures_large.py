@@ -18,6 +18,8 @@ SIZE = 64 * 1024 * 1024
 NAME = "large"
 TARGET = Target("at least", 0.5, "×")
 MIB = 1024 * 1024
+CONNECTIONS = 4
+"""With many, all share the bandwidth and none of them has its object within a second."""
 
 
 def measure_large(run: Run) -> list[Row]:
@@ -32,7 +34,10 @@ def measure_large(run: Run) -> list[Row]:
         server.s3.create_bucket(Bucket=BUCKET)
         server.s3.put_object(Bucket=BUCKET, Key=NAME, Body=data)
         signed = presigned(server.s3, [("get_object", {"Bucket": BUCKET, "Key": NAME})])
-        loads = {"opentrail": Load(server.url, signed), "nginx": Load(nginx.url, [("GET", f"/{NAME}")])}
+        loads = {
+            "opentrail": Load(server.url, signed, connections=CONNECTIONS),
+            "nginx": Load(nginx.url, [("GET", f"/{NAME}")], connections=CONNECTIONS),
+        }
         outcomes = run.take_turns(Wrk(processes.directory), loads)
     ours, theirs = (_speeds(outcomes[name]) for name in ("opentrail", "nginx"))
     more: dict[str, object] = {"opentrail": ours, "nginx": theirs}

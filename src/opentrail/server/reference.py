@@ -179,7 +179,8 @@ def _by_noun(names: Sequence[str]) -> Iterator[str]:
         one = next((known for known in (noun[:-3] + "y", noun[:-2], noun[:-1]) if known in nouns), noun)
         verbs.setdefault(one, []).append(verb)
     for noun, all_verbs in sorted(verbs.items()):
-        yield f"{noun} ({', '.join(dict.fromkeys(all_verbs))})"
+        doings = ", ".join(dict.fromkeys(all_verbs))
+        yield f"{noun} ({doings})" if noun else doings
 
 
 def renew_between_markers(text: str) -> str:
