@@ -21,3 +21,9 @@ async def test_a_scan_fills_its_page_past_the_units_own_deletions():
     assert len(unit.scan(b"t\0")) == 6
     unit.put(b"t\x00zz", b"last")
     assert [key[2:] for key, _ in unit.scan(b"t\0", after=b"t\x007")] == [b"8", b"zz"]
+
+
+async def test_a_scan_of_no_rows_finds_none_whatever_the_unit_wrote():
+    unit = new_unit(build_house())
+    unit.put(b"t\x001", b"x")
+    assert unit.scan(b"t\0", limit=0) == []

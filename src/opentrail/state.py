@@ -103,7 +103,7 @@ class Unit:
             return list(self.house.ledger.scan(prefix, after, limit))
         hidden = sum(1 for key in mine.deletes if key.startswith(prefix) and key > after)
         rows = list(self.house.ledger.scan(prefix, after, limit + hidden))
-        last = rows[-1][0] if len(rows) == limit + hidden else None
+        last = rows[-1][0] if rows and len(rows) == limit + hidden else None
         merged = {key: value for key, value in rows if key not in mine.deletes}
         for key, value in mine.puts.items():
             if key.startswith(prefix) and key > after and (last is None or key <= last):
