@@ -33,6 +33,10 @@ class Settings:
     post_to: str = setting(
         "", "Networks (10.0.0.0/8,…) to which topics may post messages; empty means all but link-local and the like."
     )
+    event_names: str = setting(
+        "recorded",
+        "Names of S3's events where the user guide's list and Amazon's real records differ: `recorded` or `documented`.",
+    )
     lifecycle_day: float = setting(
         86400.0,
         "How long a day is to lifecycle rules and restores. For tests; x-amz-expiration keeps to real days.",

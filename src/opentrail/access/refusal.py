@@ -12,6 +12,8 @@ from opentrail.errors import AwsError
 
 ACCESS_DENIED = {
     "s3": ("AccessDenied", 403),
+    "s3express": ("AccessDenied", 403),
+    "s3-object-lambda": ("AccessDenied", 403),
     "iam": ("AccessDenied", 403),
     "sts": ("AccessDenied", 403),
     "cloudwatch": ("AccessDenied", 403),
@@ -21,6 +23,7 @@ ACCESS_DENIED = {
 """IAM prefix -> (error code, status); all others speak JSON and say AccessDeniedException 400."""
 UNNAMED = frozenset({"*", "arn:aws:s3:::*"})
 """Resources of operations that address none, which the sentence leaves out."""
+_S3 = frozenset({"s3", "s3express", "s3-object-lambda"})
 _DEFAULT = ("AccessDeniedException", 400)
 
 
@@ -29,7 +32,7 @@ def refusal(decision: Decision, principal: Principal, question: Access) -> AwsEr
     service = question.action.partition(":")[0].lower()
     code, status = ACCESS_DENIED.get(service, _DEFAULT)
     stranger = principal.type == "Anonymous" or question.resource_account not in ("", principal.account_id)
-    if service == "s3" and (stranger or principal.type == "AWSService"):
+    if service in _S3 and (stranger or principal.type == "AWSService"):
         return AwsError(code, "Access Denied", status)
     return AwsError(code, _sentence(decision, principal, question, service), status)
 
@@ -38,7 +41,7 @@ def _sentence(decision: Decision, principal: Principal, question: Access, servic
     who = principal.arn or principal.invoked_by or "anonymous"
     words = [f"User: {who} is not authorized to perform: {question.action}"]
     if question.resource not in UNNAMED:
-        quote = '"' if service == "s3" else ""
+        quote = '"' if service in _S3 else ""
         words.append(f"on resource: {quote}{question.resource}{quote}")
     if decision.explicit_deny:
         article = "an" if decision.reason[:1] in ("i", "a") else "a"

@@ -17,6 +17,7 @@ _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|h|d)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+EVENT_NAMES = ("recorded", "documented")
 _ON, _OFF = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
 
@@ -100,6 +101,8 @@ def _checked(settings: Settings) -> Settings:
         raise BadSetting(f"account_id is {settings.account_id!r}; write twelve digits")
     if settings.port > 65535:
         raise BadSetting(f"port is {settings.port}; write a number up to 65535, or 0 for a free one")
+    if settings.event_names not in EVENT_NAMES:
+        raise BadSetting(f"event_names is {settings.event_names!r}; write {' or '.join(EVENT_NAMES)}")
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise BadSetting("tls_certificate and tls_key go together; give both or neither")
     try:

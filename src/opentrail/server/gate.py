@@ -65,6 +65,7 @@ class Gate:
         self._signer = signer
         self._reader = Reader()
         self._permit = Permit(house, services)
+        self._documented_names = house.settings.event_names == "documented"
 
     async def handle(self, request: HttpRequest) -> Response:
         """Walk one request from the network."""
@@ -202,7 +203,7 @@ class Gate:
             call.bytes_out = len(response.body)
         call.bytes_in = call.request.body.received
         call.evidence.response_headers = response.headers
-        return [Line("record", data) for data in build(call, self._clock.uuid)]
+        return [Line("record", data) for data in build(call, self._clock.uuid, self._documented_names)]
 
     def _sealed(self, walk: Walk, response: Response) -> Response:
         """A streamed answer: its record is built and made durable before its last bytes leave."""

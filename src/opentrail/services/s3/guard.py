@@ -17,6 +17,7 @@ from opentrail.call import Access, AclGrants, Call
 from opentrail.errors import AwsError
 from opentrail.model.shapes import Operation
 from opentrail.rows.s3 import ACCOUNT_ACCESS_BLOCKS, BUCKETS, Acl, Bucket, Grant, ObjectVersion, PublicAccessBlock
+from opentrail.services.s3.bucket_tags import ABAC, tag_keys
 from opentrail.services.s3.tag_conditions import ObjectKeys
 from opentrail.services.s3.versions import find_version
 from opentrail.state import Unit
@@ -177,13 +178,16 @@ def question(call: Call, unit: Unit, bucket: Bucket, action: str, key: str, vers
     speaks = bool(bucket.policy) or bucket.ownership != "BucketOwnerEnforced"
     block = effective_access_block(unit, bucket) if speaks else None  # it narrows policies and ACLs, nothing else
     meant = call.input.get("VersionId", "") if version_id is None else version_id
+    keys = _object_keys(call, unit, bucket, action, key, meant) if key else condition_keys(call)
+    if bucket.configured and ABAC in bucket.configured:
+        keys.update(tag_keys(bucket))
     return Access(
         action,
         f"arn:aws:s3:::{bucket.name}/{key}" if key else f"arn:aws:s3:::{bucket.name}",
         bucket.owner,
         bucket.policy,
         _acl_grants(unit, bucket, action, key, block, meant),
-        _object_keys(call, unit, bucket, action, key, meant) if key else condition_keys(call),
+        keys,
         restrict_public=block is not None and block.restrict_public_buckets,
     )
 
@@ -206,7 +210,7 @@ def condition_keys(call: Call) -> dict[str, tuple[str, ...]]:
 
 def _object_keys(
     call: Call, unit: Unit, bucket: Bucket, action: str, key: str, version_id: str
-) -> Mapping[str, tuple[str, ...]]:
+) -> dict[str, tuple[str, ...]]:
     return ObjectKeys(condition_keys(call)).about(call, unit, bucket, action, key, version_id)
 
 

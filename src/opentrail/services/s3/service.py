@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from opentrail.service import Service
 from opentrail.services.s3 import (
+    abac,
+    accelerate,
     access_block,
     access_lists,
+    analytics,
     attributes,
     batch_delete,
     bucket_encryption,
@@ -15,12 +18,17 @@ from opentrail.services.s3 import (
     copy_source,
     copying,
     cors,
+    intelligent_tiering,
+    inventory,
     lifecycle,
     listing,
     location,
+    metadata_tables,
+    metrics,
     multipart,
     noticing,
     notification,
+    object_lambda,
     object_lock,
     objects,
     ownership,
@@ -30,6 +38,7 @@ from opentrail.services.s3 import (
     request_payment,
     restore,
     tagging,
+    torrent,
     version_listing,
     versioning,
     website,
@@ -67,6 +76,15 @@ FAMILIES = (
     website,
     website_serving,
     notification,
+    inventory,
+    analytics,
+    metrics,
+    intelligent_tiering,
+    accelerate,
+    abac,
+    metadata_tables,
+    object_lambda,
+    torrent,
 )
 
 service = Service("s3")

@@ -11,6 +11,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.service import Service
+from opentrail.services.s3.bucket_tags import refuse_old_tagging
 from opentrail.services.s3.objects import OBJECT_TAGS_MAX, bucket_of, check_tags, readable_version
 from opentrail.services.s3.versions import replace_version
 from opentrail.state import Unit
@@ -34,6 +35,7 @@ async def get_bucket_tagging(call: Call, unit: Unit) -> Shape:
 async def put_bucket_tagging(call: Call, unit: Unit) -> Shape:
     """Replace the tags of a bucket."""
     bucket = bucket_of(call, unit)
+    refuse_old_tagging(bucket)
     tags = check_tags(read_tags(call.input.get("Tagging")), BUCKET_TAGS_MAX)
     BUCKETS.put(unit, replace(bucket, tags=tags), bucket.name)
     call.status = 204
@@ -44,6 +46,7 @@ async def put_bucket_tagging(call: Call, unit: Unit) -> Shape:
 async def delete_bucket_tagging(call: Call, unit: Unit) -> Shape:
     """Remove the tags of a bucket."""
     bucket = bucket_of(call, unit)
+    refuse_old_tagging(bucket)
     BUCKETS.put(unit, replace(bucket, tags=()), bucket.name)
     return {}
 

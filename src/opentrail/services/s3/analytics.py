@@ -1,0 +1,69 @@
+"""Put, Get, Delete and ListBucketAnalyticsConfiguration(s): storage class analysis, and where its report goes.
+
+Source: API reference of the four; S3 user guide, "Amazon S3 analytics - Storage Class Analysis". The daily report is
+written by `analytics_report`.
+"""
+
+from __future__ import annotations
+
+from opentrail.call import Call, Shape
+from opentrail.service import Service
+from opentrail.services.s3.configurations import (
+    Kind,
+    check_filter,
+    check_prefix,
+    delete_configuration,
+    get_configuration,
+    given_document,
+    list_configurations,
+    malformed,
+    put_configuration,
+)
+from opentrail.services.s3.inventory_check import destination_bucket
+from opentrail.state import Unit
+
+ANALYTICS = Kind("analytics", "AnalyticsConfiguration", "AnalyticsConfigurationList")
+
+family = Service("s3")
+
+
+@family.operation("PutBucketAnalyticsConfiguration")
+async def put_bucket_analytics_configuration(call: Call, unit: Unit) -> Shape:
+    """Have the age of a bucket's objects watched, and a report of it written every day."""
+    document = given_document(call, ANALYTICS)
+    check_filter(document.get("Filter"))
+    _check_export(document)
+    put_configuration(call, unit, ANALYTICS, document)
+    call.status = 204
+    return {}
+
+
+@family.operation("GetBucketAnalyticsConfiguration")
+async def get_bucket_analytics_configuration(call: Call, unit: Unit) -> Shape:
+    """One analytics configuration."""
+    return get_configuration(call, unit, ANALYTICS)
+
+
+@family.operation("ListBucketAnalyticsConfigurations")
+async def list_bucket_analytics_configurations(call: Call, unit: Unit) -> Shape:
+    """The analytics configurations of a bucket, a hundred a page."""
+    return list_configurations(call, unit, ANALYTICS)
+
+
+@family.operation("DeleteBucketAnalyticsConfiguration")
+async def delete_bucket_analytics_configuration(call: Call, unit: Unit) -> Shape:
+    """End an analysis."""
+    return delete_configuration(call, unit, ANALYTICS)
+
+
+def _check_export(document: Shape) -> None:
+    if "StorageClassAnalysis" not in document:
+        raise malformed()
+    export = (document["StorageClassAnalysis"] or {}).get("DataExport")
+    if export is None:
+        return
+    target = (export.get("Destination") or {}).get("S3BucketDestination") or {}
+    if export.get("OutputSchemaVersion") != "V_1" or target.get("Format") != "CSV" or not target.get("Bucket"):
+        raise malformed()
+    destination_bucket(target["Bucket"])
+    check_prefix(target.get("Prefix", ""))

@@ -1,0 +1,159 @@
+"""Configurations of which a bucket has up to a thousand of a kind, each under an id: kept, found, listed, checked.
+
+The kinds are inventory, analytics, metrics and intelligent-tiering. A bucket's row names a kind as soon as it has one of
+it, so that nothing is looked for that does not exist. Source: API reference of the four's Put, Get, Delete and List;
+which code a fault gets: S3's answers as others recorded them. Knows no kind by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from opentrail.call import Call, Shape
+from opentrail.errors import AwsError
+from opentrail.rows.s3 import BUCKETS, CONFIGS, Bucket, ConfigDocument
+from opentrail.services.s3.documents import put_document
+from opentrail.services.s3.listing import make_token, read_token
+from opentrail.services.s3.objects import bucket_of
+from opentrail.state import Unit
+
+CONFIGURATIONS_MAX = 1_000
+"""Configurations of one kind that a bucket may have."""
+PAGE_MAX = 100
+"""Configurations of one answer."""
+ID_CHARS_MAX = 64
+TAGS_MAX = 10
+"""Tags that one filter may ask for."""
+PREFIX_BYTES_MAX = 1_024
+_ID = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+
+
+class Kind(NamedTuple):
+    """One kind of configuration: where it is kept, what its members are called in requests and answers."""
+
+    name: str
+    member: str
+    list_member: str
+
+
+def put_configuration(call: Call, unit: Unit, kind: Kind, document: Shape) -> None:
+    """Keep a checked configuration under the id of the request; replaces the one that has it."""
+    bucket, name = bucket_of(call, unit), call.input["Id"]
+    if CONFIGS.get(unit, bucket.name, kind.name, name) is None:
+        _check_room(unit, bucket, kind)
+    text = msgspec.json.encode(document).decode()
+    CONFIGS.put(unit, ConfigDocument(text, unit.now), bucket.name, kind.name, name)
+    if kind.name not in bucket.configured:
+        BUCKETS.put(unit, replace(bucket, configured=(*bucket.configured, kind.name)), bucket.name)
+
+
+def _check_room(unit: Unit, bucket: Bucket, kind: Kind) -> None:
+    if len(CONFIGS.page(unit, bucket.name, kind.name, limit=CONFIGURATIONS_MAX)) < CONFIGURATIONS_MAX:
+        return
+    message = "You are attempting to create a new configuration but have already reached the 1,000-configuration limit."
+    raise AwsError("TooManyConfigurations", message, 400)
+
+
+def get_configuration(call: Call, unit: Unit, kind: Kind) -> Shape:
+    """The output of a Get."""
+    return {kind.member: msgspec.json.decode(_found(call, unit, kind).document)}
+
+
+def delete_configuration(call: Call, unit: Unit, kind: Kind) -> Shape:
+    """Remove one; the last of its kind leaves the bucket's row, too."""
+    _found(call, unit, kind)
+    bucket = bucket_of(call, unit)
+    CONFIGS.delete(unit, bucket.name, kind.name, call.input["Id"])
+    if not CONFIGS.page(unit, bucket.name, kind.name, limit=1):
+        kept = tuple(each for each in bucket.configured if each != kind.name)
+        BUCKETS.put(unit, replace(bucket, configured=kept), bucket.name)
+    return {}
+
+
+def _found(call: Call, unit: Unit, kind: Kind) -> ConfigDocument:
+    bucket = bucket_of(call, unit)
+    found = CONFIGS.get(unit, bucket.name, kind.name, call.input["Id"]) if kind.name in bucket.configured else None
+    if found is None:
+        raise AwsError("NoSuchConfiguration", "The specified configuration does not exist.", 404)
+    return found
+
+
+def list_configurations(call: Call, unit: Unit, kind: Kind) -> Shape:
+    """The output of a List, by id, a page at a time."""
+    bucket, token = bucket_of(call, unit), call.input.get("ContinuationToken")
+    after = CONFIGS.key(bucket.name, kind.name, read_token(token)) if token is not None else b""
+    rows = CONFIGS.page(unit, bucket.name, kind.name, after=after, limit=PAGE_MAX + 1)
+    shown = rows[:PAGE_MAX]
+    output: Shape = {"IsTruncated": len(rows) > PAGE_MAX}
+    if shown:
+        output[kind.list_member] = [msgspec.json.decode(row.document) for _, row in shown]
+    if token is not None:
+        output["ContinuationToken"] = token
+    if output["IsTruncated"]:
+        output["NextContinuationToken"] = make_token(CONFIGS.parts(shown[-1][0])[-1])
+    return output
+
+
+def all_configurations(unit: Unit, bucket: Bucket, kind: str) -> Iterator[tuple[str, Shape]]:
+    """(id, document) of all a bucket has of a kind, by id."""
+    if kind in bucket.configured:
+        for key, row in CONFIGS.all(unit, bucket.name, kind):
+            yield key[-1], msgspec.json.decode(row.document)
+
+
+def malformed() -> AwsError:
+    return AwsError("MalformedXML", "", 400)
+
+
+def given_document(call: Call, kind: Kind, mismatch: AwsError | None = None) -> Shape:
+    """The document of a Put, with an id that is well made and the request's; raises AwsError (`mismatch` if it is not)."""
+    given, name = call.input.get(kind.member), call.input["Id"]
+    if not given or not given.get("Id"):
+        raise malformed()
+    if given["Id"] != name:
+        raise mismatch or malformed()
+    if len(name) > ID_CHARS_MAX or _ID.fullmatch(name) is None:
+        fields = {"ArgumentName": "id", "ArgumentValue": name[:ID_CHARS_MAX]}
+        message = "The ID must be at most 64 characters, which can be letters, numbers, periods, dashes or underscores."
+        raise AwsError("InvalidArgument", message, 400, headers=None, **fields)
+    document: Shape = given
+    return document
+
+
+def check_filter(given: Shape | None, predicates: Sequence[str] = ("Prefix", "Tag")) -> None:
+    """A filter has one predicate, or at least two within And. Raises AwsError MalformedXML, InvalidArgument."""
+    if given is None:
+        return
+    if len(given) != 1 or not given.keys() <= {*predicates, "And"}:
+        raise malformed()
+    inner = given.get("And", given)
+    tags = inner.get("Tags", [inner["Tag"]] if "Tag" in inner else [])
+    if "And" in given and len(tags) + len(inner.keys() - {"Tags"}) < 2:
+        raise malformed()
+    if any(not tag.get("Key") or "Value" not in tag for tag in tags) or len({tag["Key"] for tag in tags}) < len(tags):
+        raise malformed()
+    if len(tags) > TAGS_MAX:
+        raise AwsError("InvalidArgument", f"A filter can have at most {TAGS_MAX} tags.", 400)
+    check_prefix(inner.get("Prefix", ""))
+
+
+def check_prefix(prefix: str) -> None:
+    if len(prefix.encode("utf-8", "surrogatepass")) > PREFIX_BYTES_MAX or "\0" in prefix:
+        raise AwsError("InvalidArgument", f"A prefix can have at most {PREFIX_BYTES_MAX} bytes.", 400)
+
+
+def filter_parts(given: dict[str, Any] | None) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """(prefix, tags) of a filter."""
+    inner = (given or {}).get("And") or given or {}
+    tags = inner.get("Tags", [inner["Tag"]] if "Tag" in inner else [])
+    return inner.get("Prefix", ""), tuple((tag["Key"], tag["Value"]) for tag in tags)
+
+
+def put_status(unit: Unit, bucket: Bucket, kind: str, status: str) -> None:
+    """Keep a document that is one word."""
+    put_document(unit, bucket, kind, {"Status": status})

@@ -1,0 +1,58 @@
+"""Put, Get, Delete and ListBucketMetricsConfiguration(s): which requests CloudWatch counts apart from the others.
+
+Source: API reference of the four. The counts themselves are CloudWatch's; nothing is counted here.
+"""
+
+from __future__ import annotations
+
+from opentrail.call import Call, Shape
+from opentrail.errors import AwsError
+from opentrail.service import Service
+from opentrail.services.s3.configurations import (
+    Kind,
+    check_filter,
+    delete_configuration,
+    get_configuration,
+    given_document,
+    list_configurations,
+    malformed,
+    put_configuration,
+)
+from opentrail.state import Unit
+
+METRICS = Kind("metrics", "MetricsConfiguration", "MetricsConfigurationList")
+
+family = Service("s3")
+
+
+@family.operation("PutBucketMetricsConfiguration")
+async def put_bucket_metrics_configuration(call: Call, unit: Unit) -> Shape:
+    """Name requests that are to be counted apart."""
+    document = given_document(call, METRICS)
+    if not document.keys() <= {"Id", "Filter"}:
+        raise malformed()
+    check_filter(document.get("Filter"), ("Prefix", "Tag", "AccessPointArn"))
+    given = document.get("Filter") or {}
+    if "AccessPointArn" in given or "AccessPointArn" in given.get("And", {}):
+        raise AwsError("InvalidArgument", "The access point does not exist.", 400, ArgumentName="AccessPointArn")
+    put_configuration(call, unit, METRICS, document)
+    call.status = 204
+    return {}
+
+
+@family.operation("GetBucketMetricsConfiguration")
+async def get_bucket_metrics_configuration(call: Call, unit: Unit) -> Shape:
+    """One metrics configuration."""
+    return get_configuration(call, unit, METRICS)
+
+
+@family.operation("ListBucketMetricsConfigurations")
+async def list_bucket_metrics_configurations(call: Call, unit: Unit) -> Shape:
+    """The metrics configurations of a bucket, a hundred a page."""
+    return list_configurations(call, unit, METRICS)
+
+
+@family.operation("DeleteBucketMetricsConfiguration")
+async def delete_bucket_metrics_configuration(call: Call, unit: Unit) -> Shape:
+    """Remove a metrics configuration."""
+    return delete_configuration(call, unit, METRICS)
