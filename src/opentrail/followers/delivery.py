@@ -131,8 +131,8 @@ class DeliveryFollower:
                 pending = self._pending.get(timeline.id)
                 if pending is None:
                     pending = self._pending[timeline.id] = Pending(self._due(record.event_time))
-                who, where = record.recipient_account_id, record.aws_region
-                pending.add(who, where, seq, len(line.data), record.event_time, is_own_look(record))
+                who, where, whose = record.recipient_account_id, record.aws_region, timeline.organization_at(seq)
+                pending.add(who, where, seq, len(line.data), record.event_time, is_own_look(record), whose)
 
     def _due(self, event_time: str) -> float:
         """When a trail whose oldest undelivered event is this one delivers; what waited before a restart counts."""
@@ -179,12 +179,13 @@ class DeliveryFollower:
             return  # what is gathered stays, and is still due at the next tick
 
     def _lags(self, timeline: Timeline) -> bool:
-        """Nothing is gathered for it, but its cursor says nothing of that: it was changed (a last digest may wait for
-        the cursor to pass the change), or much went by."""
+        """Nothing is gathered for it, but its cursor says nothing of that: it was changed, or its organization (a last
+        digest may wait for the cursor to pass the change), or much went by."""
         if timeline.id in self._pending:
             return False
         through = self._cursor_of(timeline).through
-        changed = through < timeline.periods[-1].since <= self._cursor
+        members = self._timelines.members.newest if timeline.newest.organization_id else 0
+        changed = through < max(timeline.periods[-1].since, members) <= self._cursor
         return changed or self._cursor - through > CURSOR_LAG_LINES
 
     def _planned_trails(self) -> list[str]:
@@ -227,7 +228,7 @@ class DeliveryFollower:
                     looked_at = row.stamp
                 await write_file(self._house, trail_id, timeline.newest, number, row)
             except AwsError as error:
-                await note_failure(self._house, trail_id, row, error)
+                await note_failure(self._house, trail_id, timeline.newest, row, error)
                 if await self._readdress(timeline, number, row):
                     continue
                 raise

@@ -53,19 +53,28 @@ class OpenFile:
 
 
 class Pending:
-    """What a trail has gathered since its last plan, by recipient account and region."""
+    """What a trail has gathered since its last plan, by organization (of an organization trail), recipient account and region."""
 
     __slots__ = ("due", "files", "size")
 
     def __init__(self, due: float) -> None:
         self.due = due
         """When it has to be delivered, on the loop's clock."""
-        self.files: dict[tuple[str, str], list[OpenFile]] = {}
+        self.files: dict[tuple[str, str, str], list[OpenFile]] = {}
         self.size = 0
 
-    def add(self, account_id: str, region: str, seq: Seq, size: int, event_time: str, own_look: bool = False) -> None:
+    def add(
+        self,
+        account_id: str,
+        region: str,
+        seq: Seq,
+        size: int,
+        event_time: str,
+        own_look: bool = False,
+        organization_id: str = "",
+    ) -> None:
         """Take in one line; `own_look`: it only tells that CloudTrail looked at a log bucket's ACL."""
-        files = self.files.setdefault((account_id, region), [])
+        files = self.files.setdefault((organization_id, account_id, region), [])
         if not files or files[-1].full:
             files.append(OpenFile())
         files[-1].add(seq, size, event_time, own_look)
@@ -78,16 +87,22 @@ def put_plan(
     """Lay out everything gathered up to `through` as rows, and move the trail's cursor there, in one commit."""
     stamp = max(unit.now, cursor.stamp)
     number = cursor.files
-    for (account_id, region), files in sorted(pending.files.items()) if pending else ():
+    for (organization_id, account_id, region), files in sorted(pending.files.items()) if pending else ():
         for file in files:
-            row = planned_file(trail_id, config, account_id, region, file, stamp)
+            row = planned_file(trail_id, config, account_id, region, file, stamp, organization_id)
             PLANNED.put(unit, row, trail_id, padded(number))
             number += 1
     CURSORS.put(unit, DeliveryCursor(through=through, stamp=stamp, files=number), trail_id)
 
 
 def planned_file(
-    trail_id: str, config: TrailConfig, account_id: str, region: str, file: OpenFile, stamp: float
+    trail_id: str,
+    config: TrailConfig,
+    account_id: str,
+    region: str,
+    file: OpenFile,
+    stamp: float,
+    organization_id: str = "",
 ) -> PlannedFile:
     """The row of a file that is to be delivered where `config` says."""
     return addressed(
@@ -101,6 +116,7 @@ def planned_file(
             newest=file.newest,
             stamp=stamp,
             looks=file.looks,
+            organization_id=organization_id,
         ),
         trail_id,
         config,
@@ -113,7 +129,7 @@ def addressed(row: PlannedFile, trail_id: str, config: TrailConfig) -> PlannedFi
     unique = unique_name(trail_id, row.account_id, row.region, str(row.runs[0][0]))
     return PlannedFile(
         bucket=config.bucket,
-        key=log_file_key(config.prefix, "", row.account_id, row.region, moment, unique),
+        key=log_file_key(config.prefix, row.organization_id, row.account_id, row.region, moment, unique),
         account_id=row.account_id,
         region=row.region,
         runs=row.runs,
@@ -123,4 +139,5 @@ def addressed(row: PlannedFile, trail_id: str, config: TrailConfig) -> PlannedFi
         digested=config.validation,
         topic_arn=config.topic_arn,
         looks=row.looks,
+        organization_id=row.organization_id,
     )

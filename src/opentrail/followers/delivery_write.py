@@ -28,6 +28,7 @@ from opentrail.rows.cloudtrail import (
     TrailConfig,
     as_cloudtrail,
     padded,
+    place_of,
 )
 from opentrail.state import House, Unit
 
@@ -72,15 +73,16 @@ async def write_file(house: House, trail_id: str, config: TrailConfig, number: i
     if PLANNED.get(unit, trail_id, padded(number)) is None:
         return
     PLANNED.delete(unit, trail_id, padded(number))
-    status = status_of(house, trail_id, row.region)
+    place = place_of(config, row.account_id, row.region)
+    status = status_of(house, trail_id, place)
     at = max(unit.now, status.delivered_at)
     if row.digested:
         delivered = DeliveredFile(
             bucket=row.bucket, key=row.key, sha256=sha256, oldest=row.oldest, newest=row.newest, at=at
         )
-        DELIVERED.put(unit, delivered, trail_id, row.region, padded(number))
+        DELIVERED.put(unit, delivered, trail_id, place, padded(number))
     done = msgspec.structs.replace(status, delivered_at=at, attempted_at=at, error="")
-    DELIVERY_STATUS.put(unit, done, trail_id, row.region)
+    DELIVERY_STATUS.put(unit, done, trail_id, place)
     target = put_object_input(row.bucket, row.key)
     await house.road.call(
         as_cloudtrail(config), "s3", "PutObject", target, region=config.home_region, body=body, also=unit.writes
@@ -92,17 +94,18 @@ def _rendered(lines: Sequence[bytes]) -> tuple[bytes, str]:
     return compress(text), sha256_hex(text)
 
 
-def status_of(house: House, trail_id: str, region: str) -> DeliveryStatus:
+def status_of(house: House, trail_id: str, place: str) -> DeliveryStatus:
     """The status row as it is; only the delivery writes it."""
-    return DELIVERY_STATUS.get(Unit(house, 0.0), trail_id, region) or DeliveryStatus()
+    return DELIVERY_STATUS.get(Unit(house, 0.0), trail_id, place) or DeliveryStatus()
 
 
-async def note_failure(house: House, trail_id: str, row: PlannedFile, error: AwsError) -> None:
+async def note_failure(house: House, trail_id: str, config: TrailConfig, row: PlannedFile, error: AwsError) -> None:
     """Let GetTrailStatus say why a file could not be delivered."""
     unit = Unit(house, house.clock.now())
-    status = status_of(house, trail_id, row.region)
+    place = place_of(config, row.account_id, row.region)
+    status = status_of(house, trail_id, place)
     failed = msgspec.structs.replace(status, error=error.code, attempted_at=unit.now)
-    DELIVERY_STATUS.put(unit, failed, trail_id, row.region)
+    DELIVERY_STATUS.put(unit, failed, trail_id, place)
     await house.ledger.commit(unit.writes, ())
 
 
@@ -113,8 +116,9 @@ async def notify(house: House, trail_id: str, config: TrailConfig, row: PlannedF
     """
     message = msgspec.json.encode({"s3Bucket": row.bucket, "s3ObjectKey": [row.key]}).decode()
     region = row.topic_arn.split(":")[3]
+    place = place_of(config, row.account_id, row.region)
     unit = Unit(house, house.clock.now())
-    status = status_of(house, trail_id, row.region)
+    status = status_of(house, trail_id, place)
     publish = {"TopicArn": row.topic_arn, "Message": message}
     try:
         await house.road.call(as_cloudtrail(config), "sns", "Publish", publish, region=region)
@@ -122,5 +126,5 @@ async def notify(house: House, trail_id: str, config: TrailConfig, row: PlannedF
     except AwsError as error:
         status = msgspec.structs.replace(status, notification_error=error.code)
     noted = msgspec.structs.replace(status, notification_attempted_at=unit.now)
-    DELIVERY_STATUS.put(unit, noted, trail_id, row.region)
+    DELIVERY_STATUS.put(unit, noted, trail_id, place)
     await house.ledger.commit(unit.writes, ())

@@ -1,8 +1,10 @@
 """Digests: for each validating trail and region a signed file an hour that names the log files delivered in it.
 
 They are written also when nothing was delivered, chained from the moment logging began to a final one when it ends.
-A multi-region trail has a chain in its home region from the start, and in others from their first log file on. Digests
-read what the delivery leaves behind and know nothing of records.
+A multi-region trail has a chain in its home region from the start, and in others from their first log file on; an
+organization trail has such chains for each account, those of a member from its first log file until it leaves. A chain's
+place is its region, and for a member its account (`rows.cloudtrail.place_of`). Digests read what the delivery leaves
+behind and know nothing of records.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from opentrail.rows.cloudtrail import (
     DigestChain,
     DigestStatus,
     TrailConfig,
+    read_place,
 )
 from opentrail.rows.timelines import Timeline, Timelines
 from opentrail.state import House, Unit
@@ -76,65 +79,74 @@ class DigestFollower:
         async with self._turn:
             self._timelines.refresh()
             for timeline in self._timelines:
-                for region in self._regions(timeline):
-                    await self._advance(timeline, region)
-                    await self._advance(timeline, region, until=math.ceil(self._house.clock.now()))
+                for place in self._places(timeline):
+                    await self._advance(timeline, place)
+                    await self._advance(timeline, place, until=math.ceil(self._house.clock.now()))
 
     async def _serve(self, timeline: Timeline) -> float:
         """One trail's chains; when to look again. A failure is noted, and tried again later and later."""
         now = self._house.clock.now()
         due = now + self._interval
-        for region in self._regions(timeline):
+        for place in self._places(timeline):
             try:
-                due = min(due, await self._advance(timeline, region))
+                due = min(due, await self._advance(timeline, place))
                 self._delays.pop(timeline.id, None)
             except (AwsError, Conflict, LedgerUnavailable) as error:
                 delay = self._delays.get(timeline.id, RETRY_MIN_SECONDS)
                 self._delays[timeline.id] = min(delay * 2, RETRY_MAX_SECONDS)
                 due = min(due, now + delay)
                 if isinstance(error, AwsError):
-                    await self._note_failure(timeline.id, region, error)
+                    await self._note_failure(timeline.id, place, error)
         return due
 
-    def _regions(self, timeline: Timeline) -> list[str]:
+    def _places(self, timeline: Timeline) -> list[str]:
         """Where the trail has a chain, or needs one."""
         unit = Unit(self._house, 0.0)
-        regions = {parts[1] for parts, _ in CHAINS.all(unit, timeline.id)}
+        places = {parts[1] for parts, _ in CHAINS.all(unit, timeline.id)}
         if _wants_digests(timeline.newest):
-            regions.add(timeline.newest.home_region)
-            regions.update(parts[1] for parts, _ in DELIVERY_STATUS.all(unit, timeline.id))
-        return sorted(regions)
+            places.add(timeline.newest.home_region)
+            places.update(parts[1] for parts, _ in DELIVERY_STATUS.all(unit, timeline.id))
+        return sorted(places)
 
-    async def _advance(self, timeline: Timeline, region: str, until: int = 0) -> float:
-        """Bring one chain up to now, or up to `until` if that is later; when it is due again."""
+    def _is_wanted(self, timeline: Timeline, place: str) -> bool:
+        """Does the chain go on? A member's, as long as it is one."""
         config = timeline.newest
+        account_id, _ = read_place(config, place)
+        if account_id == config.account_id or not _wants_digests(config):
+            return _wants_digests(config)
+        return bool(config.organization_id) and self._timelines.members.belongs(account_id, config.organization_id)
+
+    async def _advance(self, timeline: Timeline, place: str, until: int = 0) -> float:
+        """Bring one chain up to now, or up to `until` if that is later; when it is due again."""
+        config, wanted = timeline.newest, self._is_wanted(timeline, place)
         while True:
             now = self._house.clock.now()
-            chain = CHAINS.get(Unit(self._house, now), timeline.id, region)
-            if chain is None or (chain.closed and _wants_digests(config)):
-                if not _wants_digests(config):
+            chain = CHAINS.get(Unit(self._house, now), timeline.id, place)
+            if chain is None or (chain.closed and wanted):
+                if not wanted:
                     return math.inf
-                chain = self._begin(timeline, region, chain)
+                chain = self._begin(timeline, place, chain)
             if chain.closed:
                 return math.inf
-            chain = await self._decided(timeline, region, chain, now, until)
+            chain = await self._decided(timeline, place, chain, now, until)
             if chain.planned is None:
-                return now if not _wants_digests(config) else float(chain.end + self._interval)
-            await digest_chain.write(self._house, self._keys, timeline.id, region, config, chain, chain.planned)
+                return now if not wanted else float(chain.end + self._interval)
+            await digest_chain.write(self._house, self._keys, timeline.id, place, config, chain, chain.planned)
 
-    def _begin(self, timeline: Timeline, region: str, closed: DigestChain | None) -> DigestChain:
+    def _begin(self, timeline: Timeline, place: str, closed: DigestChain | None) -> DigestChain:
         """A new chain from the moment logging with validation began; elsewhere than at home, from the first log file."""
         config = timeline.newest
         start = int(_validating_since(timeline))
-        files = digest_chain.waiting_files(Unit(self._house, 0.0), timeline.id, region)
-        if region != config.home_region and files:
+        files = digest_chain.waiting_files(Unit(self._house, 0.0), timeline.id, place)
+        if place != config.home_region and files:
             start = max(start, int(files[0][1].at))
         if closed is not None:
             start = max(start, closed.end + 1)
-        return DigestChain(account_id=config.account_id, end=start)
+        account_id, _ = read_place(config, place)
+        return DigestChain(account_id=account_id, end=start, organization_id=config.organization_id)
 
     async def _decided(
-        self, timeline: Timeline, region: str, chain: DigestChain, now: float, until: int
+        self, timeline: Timeline, place: str, chain: DigestChain, now: float, until: int
     ) -> DigestChain:
         """The chain with its next digest planned, or without if none is due."""
         config = timeline.newest
@@ -147,27 +159,28 @@ class DigestFollower:
             end, final = planned.end, planned.final
         elif not chain.signature:
             end = chain.end
-        elif not _wants_digests(config) and self._is_delivered(timeline):
+        elif not self._is_wanted(timeline, place) and self._is_delivered(timeline, chain):
             end, final = max(math.ceil(now), chain.end + 1), True
         else:
             end = max(digest_chain.regular_end(chain, now, self._interval), until)
         if end <= chain.end and chain.signature:
             return chain
         return await digest_chain.plan(
-            self._house, self._keys, timeline.id, region, config, chain, end, interval=self._interval, final=final
+            self._house, self._keys, timeline.id, place, config, chain, end, interval=self._interval, final=final
         )
 
-    def _is_delivered(self, timeline: Timeline) -> bool:
-        """Everything that the trail logged until its logging ended lies in its bucket."""
+    def _is_delivered(self, timeline: Timeline, chain: DigestChain) -> bool:
+        """Everything that the trail logged until its logging ended, or the member left, lies in its bucket."""
         unit = Unit(self._house, 0.0)
         cursor = CURSORS.get(unit, timeline.id)
-        caught_up = cursor is not None and cursor.through >= timeline.periods[-1].since
+        left = self._timelines.members.changed_at(chain.account_id) if chain.organization_id else 0
+        caught_up = cursor is not None and cursor.through >= max(timeline.periods[-1].since, left)
         return caught_up and not PLANNED.page(unit, timeline.id, limit=1)
 
-    async def _note_failure(self, trail_id: str, region: str, error: AwsError) -> None:
+    async def _note_failure(self, trail_id: str, place: str, error: AwsError) -> None:
         unit = Unit(self._house, self._house.clock.now())
-        status = DIGEST_STATUS.get(unit, trail_id, region) or DigestStatus()
-        DIGEST_STATUS.put(unit, msgspec.structs.replace(status, error=error.code), trail_id, region)
+        status = DIGEST_STATUS.get(unit, trail_id, place) or DigestStatus()
+        DIGEST_STATUS.put(unit, msgspec.structs.replace(status, error=error.code), trail_id, place)
         await self._house.ledger.commit(unit.writes, ())
 
 

@@ -62,6 +62,8 @@ class TrailConfig(Row, frozen=True):
     advanced_event_selectors: tuple[dict[str, Any], ...] = ()
     custom_selectors: bool = False
     deleted: bool = False
+    organization_id: str = ""
+    """Of an organization trail, which logs for every account that belongs to the organization; `account_id` manages it."""
 
     @property
     def arn(self) -> str:
@@ -69,7 +71,7 @@ class TrailConfig(Row, frozen=True):
 
 
 class DeliveryStatus(Row, frozen=True):
-    """What GetTrailStatus says about log files. Keyed by trail id and region. Times are epoch seconds, 0 for never."""
+    """What GetTrailStatus says about log files. Keyed by trail id and place. Times are epoch seconds, 0 for never."""
 
     delivered_at: float = 0.0
     error: str = ""
@@ -80,7 +82,7 @@ class DeliveryStatus(Row, frozen=True):
 
 
 class DigestStatus(Row, frozen=True):
-    """What GetTrailStatus says about digests. Keyed by trail id and region. Times are epoch seconds, 0 for never."""
+    """What GetTrailStatus says about digests. Keyed by trail id and place. Times are epoch seconds, 0 for never."""
 
     delivered_at: float = 0.0
     error: str = ""
@@ -117,10 +119,12 @@ class PlannedFile(Row, frozen=True):
     """Who is told of the delivery; empty for nobody."""
     looks: bool = False
     """CloudTrail looks at the bucket's ACL before it delivers this file: it holds more than the records of such looks."""
+    organization_id: str = ""
+    """Whose folder the file goes into; empty for a trail of one account."""
 
 
 class DeliveredFile(Row, frozen=True):
-    """A delivered log file that no digest names yet. Keyed by trail id, region and file number."""
+    """A delivered log file that no digest names yet. Keyed by trail id, place and file number."""
 
     bucket: str
     key: str
@@ -133,7 +137,7 @@ class DeliveredFile(Row, frozen=True):
 
 
 class DigestChain(Row, frozen=True):
-    """Where a trail's chain of digests in one region ends. Keyed by trail id and region."""
+    """Where a trail's chain of digests in one place ends. Keyed by trail id and place."""
 
     account_id: str
     end: int
@@ -146,6 +150,8 @@ class DigestChain(Row, frozen=True):
     planned: DigestPlan | None = None
     closed: bool = False
     """The chain has had its final digest; logging that begins again starts a new one."""
+    organization_id: str = ""
+    """Of an organization trail when the chain began."""
 
 
 class DigestPlan(Row, frozen=True):
@@ -159,6 +165,7 @@ class DigestPlan(Row, frozen=True):
     through: str
     """Key part of the last `DeliveredFile` it names; empty when it names none."""
     final: bool = False
+    organization_id: str = ""
 
 
 class SigningKey(Row, frozen=True):
@@ -204,6 +211,18 @@ def as_cloudtrail(config: TrailConfig) -> Principal:
         source_arn=config.arn,
         source_account=config.account_id,
     )
+
+
+def place_of(config: TrailConfig, account_id: str, region: str) -> str:
+    """The part of keys that tells where a trail's files come from: the region, for a member of an organization trail's
+    organization with the account before it."""
+    return region if account_id == config.account_id else f"{account_id}/{region}"
+
+
+def read_place(config: TrailConfig, place: str) -> tuple[str, str]:
+    """A place as (account, region)."""
+    account_id, _, region = place.rpartition("/")
+    return account_id or config.account_id, region
 
 
 def padded(number: int) -> str:

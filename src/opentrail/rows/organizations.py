@@ -1,10 +1,13 @@
 """Organizations as rows: which accounts belong together, how they came in, and the requests that made them.
 
-Accounts themselves are rows of `rows.iam`; here stands only what an organization adds. Knows nothing of operations.
+Accounts themselves are rows of `rows.iam`; here stands only what an organization adds. Who belonged to it when is kept as
+a series of steps, because the version of a row (the Seq of its commit) says from when it holds: an organization trail logs
+a member's calls from the one that made it a member to the one that ended it. Knows nothing of operations.
 """
 
 from __future__ import annotations
 
+from opentrail.ports import Key
 from opentrail.state import Row, Table, Unit
 
 Pairs = tuple[tuple[str, str], ...]
@@ -44,6 +47,13 @@ class Member(Row, frozen=True):
     tags: Pairs = ()
 
 
+class Step(Row, frozen=True):
+    """An account that came in or went. Keyed by organization, account and number. Accounts that came in before steps were
+    kept have none for that."""
+
+    joined: bool
+
+
 class Membership(Row, frozen=True):
     """The organization that an account belongs to. Keyed by the account's id."""
 
@@ -61,10 +71,61 @@ class Creation(Row, frozen=True):
     failure_reason: str = ""
 
 
+class TrustedService(Row, frozen=True):
+    """A service that has trusted access. Keyed by organization and service principal."""
+
+    since: float
+
+
+class Delegate(Row, frozen=True):
+    """An account that administers a service for the organization. Keyed by organization, service principal, account."""
+
+    since: float
+
+
+class Handshake(Row, frozen=True):
+    """An invitation. Keyed by the account invited and its id (`h-…`). Times are epoch seconds."""
+
+    id: str
+    organization_id: str
+    account_id: str
+    target: str
+    """As it was addressed: an account id or an e-mail address."""
+    target_type: str
+    state: str
+    requested_at: float
+    expires_at: float
+    notes: str = ""
+    tags: Pairs = ()
+
+
+class Invitation(Row, frozen=True):
+    """Where an organization's handshake lies. Keyed by organization and handshake id."""
+
+    account_id: str
+
+
+class MembersChange(Row, frozen=True):
+    """The newest step of anybody's; readers hold on to theirs until this row differs."""
+
+    organization_id: str
+    account_id: str
+
+
+STEP_DIGITS = 10
+"""Numbers of steps are zero-padded in keys, so that they sort."""
+
 ORGANIZATIONS = Table("organization", Organization)
 MEMBERS = Table("organization-member", Member)
 MEMBERSHIPS = Table("organization-of-account", Membership)
 CREATIONS = Table("organization-creation", Creation)
+STEPS = Table("organization-step", Step)
+TRUSTED = Table("organization-service", TrustedService)
+DELEGATES = Table("organization-delegate", Delegate)
+HANDSHAKES = Table("organization-handshake", Handshake)
+INVITATIONS = Table("organization-invitation", Invitation)
+MEMBERS_CHANGES = Table("organization-members-change", MembersChange)
+MEMBERS_CHANGE_KEY: Key = MEMBERS_CHANGES.key("")
 
 
 def organization_of(unit: Unit, account_id: str) -> Organization | None:
@@ -74,6 +135,25 @@ def organization_of(unit: Unit, account_id: str) -> Organization | None:
 
 
 def put_member(unit: Unit, organization: Organization, account_id: str, member: Member) -> None:
-    """Write a member with what leads to it."""
+    """Take an account in: the member with what leads to it. It belongs to the organization from this commit on."""
     MEMBERS.put(unit, member, organization.id, account_id)
     MEMBERSHIPS.put(unit, Membership(organization.id), account_id)
+    _put_step(unit, organization.id, account_id, Step(joined=True))
+
+
+def drop_member(unit: Unit, organization: Organization, account_id: str) -> None:
+    """Let an account go; this commit is the last of its membership."""
+    MEMBERS.delete(unit, organization.id, account_id)
+    MEMBERSHIPS.delete(unit, account_id)
+    _put_step(unit, organization.id, account_id, Step(joined=False))
+
+
+def _put_step(unit: Unit, organization_id: str, account_id: str, step: Step) -> None:
+    number = sum(1 for _ in STEPS.all(unit, organization_id, account_id))
+    STEPS.put(unit, step, organization_id, account_id, f"{number:0{STEP_DIGITS}d}")
+    MEMBERS_CHANGES.put(unit, MembersChange(organization_id, account_id), "")
+
+
+def is_delegate(unit: Unit, organization: Organization, service: str, account_id: str) -> bool:
+    """Does the account administer the service (its principal) for the organization?"""
+    return DELEGATES.get(unit, organization.id, service, account_id) is not None

@@ -3,7 +3,8 @@
 Both the delivery of log files and the EventBridge rules ask here, so that a rule sees exactly what a trail logs. Reads
 the ledger through its port; knows nothing of files, digests or rules.
 
-A configuration holds from the Seq of the call that made it. That call's own line counts for both sides: StartLogging
+An organization trail also logs for the members of its organization, from the call that made an account a member to the one
+that ended that. A configuration holds from the Seq of the call that made it. That call's own line counts for both sides: StartLogging
 and StopLogging are themselves logged, and so is a PutEventSelectors that leaves out what selected it.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from opentrail.ports import Key, Ledger, Seq, Versioned
 from opentrail.record.event_selectors import Predicate, RecordHead, compile_selectors
 from opentrail.rows.cloudtrail import CHANGE_KEY, CONFIGS, DELIVERY_PRINCIPAL, TrailConfig
+from opentrail.rows.organizations import MEMBERS, MEMBERS_CHANGE_KEY, STEPS
 from opentrail.state import SCAN_PAGE
 
 GLOBAL_SOURCES = frozenset({"iam.amazonaws.com", "cloudfront.amazonaws.com", "route53.amazonaws.com"})
@@ -73,6 +75,15 @@ class Timeline:
     def logs(self, record: RecordHead, seq: Seq) -> bool:
         return any(period.logs(record) for period in self.at(seq))
 
+    def logs_for(self, organization_id: str, record: RecordHead, seq: Seq) -> bool:
+        """Does it log this record of a member of the organization?"""
+        return any(each.config.organization_id == organization_id and each.logs(record) for each in self.at(seq))
+
+    def organization_at(self, seq: Seq) -> str:
+        """The organization whose trail it was at a line, empty if it was none. Where the line's own call changed that,
+        what holds from there on."""
+        return next((each.config.organization_id for each in self.at(seq)), "")
+
 
 class Timelines:
     """All trails by account. `refresh` before asking about lines just read."""
@@ -82,16 +93,19 @@ class Timelines:
         self._seen: Versioned | None = None
         self._kept: dict[Key, Period] = {}
         self._by_account: dict[str, list[Timeline]] = {}
+        self._by_organization: dict[str, list[Timeline]] = {}
         self._by_id: dict[str, Timeline] = {}
+        self.members = Members(ledger)
 
     def refresh(self) -> bool:
-        """Take over changed configurations; True if there were any. Costs one lookup when there were none."""
+        """Take over changed configurations, and members of organizations that have a trail; True if there were any. Costs
+        a lookup or two when there were none."""
         change = self._ledger.get(CHANGE_KEY)
-        if change == self._seen:
-            return False
-        self._seen = change
-        self._reload()
-        return True
+        changed = change != self._seen
+        if changed:
+            self._seen = change
+            self._reload()
+        return bool(self._by_organization and self.members.refresh()) or changed
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -106,14 +120,24 @@ class Timelines:
         return self._by_account.get(account_id, ())
 
     def logging(self, record: RecordHead, seq: Seq) -> list[Timeline]:
-        """The trails of the record's recipient that log it."""
-        trails = self._by_account.get(record.recipient_account_id, ())
-        return [trail for trail in trails if trail.logs(record, seq)]
+        """The trails that log a record of its recipient: the account's own, and those of its organization."""
+        return list(self._logging(record, seq))
 
     def logged(self, record: RecordHead, seq: Seq) -> bool:
-        """Does any trail of the record's recipient log it?"""
-        trails = self._by_account.get(record.recipient_account_id, ())
-        return any(trail.logs(record, seq) for trail in trails)
+        """Does any trail log it for its recipient?"""
+        return next(self._logging(record, seq), None) is not None
+
+    def _logging(self, record: RecordHead, seq: Seq) -> Iterator[Timeline]:
+        account_id = record.recipient_account_id
+        for trail in self._by_account.get(account_id, ()):
+            if trail.logs(record, seq):
+                yield trail
+        if not self._by_organization:
+            return
+        for organization_id in self.members.organizations_at(account_id, seq):
+            for trail in self._by_organization.get(organization_id, ()):
+                if trail.newest.account_id != account_id and trail.logs_for(organization_id, record, seq):
+                    yield trail
 
     def _reload(self) -> None:
         kept: dict[Key, Period] = {}
@@ -130,18 +154,81 @@ class Timelines:
             for trail_id, rows in series.items()
         }
         self._by_account = {}
+        self._by_organization = {}
         for timeline in self._by_id.values():
             self._by_account.setdefault(timeline.newest.account_id, []).append(timeline)
+            for organization_id in sorted({each.config.organization_id for each in timeline.periods} - {""}):
+                self._by_organization.setdefault(organization_id, []).append(timeline)
 
     def _rows(self) -> Iterator[tuple[Key, Versioned]]:
-        prefix = CONFIGS.key("")
-        after = b""
-        while True:
-            rows = self._ledger.scan(prefix, after, SCAN_PAGE)
-            yield from rows
-            if len(rows) < SCAN_PAGE:
-                return
-            after = rows[-1][0]
+        return scan_rows(self._ledger, CONFIGS.key(""))
+
+
+class Members:
+    """Which accounts belonged to which organization when, by Seq. `refresh` before asking about lines just read."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._seen: Versioned | None = None
+        self._fresh = False
+        self._steps: dict[str, dict[str, list[tuple[Seq, bool]]]] = {}
+        """Account → organization → (Seq, joined), in order."""
+        self.newest: Seq = 0
+        """The last change of all."""
+
+    def refresh(self) -> bool:
+        """Take over changes; True if there were any."""
+        change = self._ledger.get(MEMBERS_CHANGE_KEY)
+        if self._fresh and change == self._seen:
+            return False
+        self._seen, self._fresh = change, True
+        self._steps = {}
+        for key, row in scan_rows(self._ledger, STEPS.key("")):
+            organization_id, account_id, _ = STEPS.parts(key)
+            steps = self._steps.setdefault(account_id, {}).setdefault(organization_id, [])
+            steps.append((row.version, STEPS.decode(row.value).joined))
+            self.newest = max(self.newest, row.version)
+        for key, _ in scan_rows(self._ledger, MEMBERS.key("")):
+            organization_id, account_id = MEMBERS.parts(key)
+            self._steps.setdefault(account_id, {}).setdefault(organization_id, [(0, True)])
+        return True
+
+    def organizations_at(self, account_id: str, seq: Seq) -> list[str]:
+        """The organizations that the account belonged to at a line; the lines of the calls that made it a member and ended
+        that count."""
+        found = self._steps.get(account_id)
+        if found is None:
+            return []
+        return [organization_id for organization_id, steps in found.items() if _belonged(steps, seq)]
+
+    def belongs(self, account_id: str, organization_id: str) -> bool:
+        """Does the account belong to it by now?"""
+        steps = self._steps.get(account_id, {}).get(organization_id)
+        return steps is not None and steps[-1][1]
+
+    def changed_at(self, account_id: str) -> Seq:
+        """Where the account last came into an organization, or left one; 0 for never."""
+        return max((steps[-1][0] for steps in self._steps.get(account_id, {}).values()), default=0)
+
+
+def _belonged(steps: Sequence[tuple[Seq, bool]], seq: Seq) -> bool:
+    belongs = not steps[0][1]
+    for at, joined in steps:
+        if at >= seq:
+            return belongs or (at == seq and joined)
+        belongs = joined
+    return belongs
+
+
+def scan_rows(ledger: Ledger, prefix: Key) -> Iterator[tuple[Key, Versioned]]:
+    """Every row below a prefix, in order, a page at a time."""
+    after = b""
+    while True:
+        rows = ledger.scan(prefix, after, SCAN_PAGE)
+        yield from rows
+        if len(rows) < SCAN_PAGE:
+            return
+        after = rows[-1][0]
 
 
 def is_delivery_into(bucket: str, record: RecordHead) -> bool:
