@@ -53,7 +53,7 @@ class OpenFile:
 
 
 class Pending:
-    """What a trail has gathered since its last plan, by organization (of an organization trail), recipient account and region."""
+    """What a trail has gathered since its last plan, by organization, recipient account and region."""
 
     __slots__ = ("due", "files", "size")
 

@@ -145,9 +145,7 @@ class DigestFollower:
         account_id, _ = read_place(config, place)
         return DigestChain(account_id=account_id, end=start, organization_id=config.organization_id)
 
-    async def _decided(
-        self, timeline: Timeline, place: str, chain: DigestChain, now: float, until: int
-    ) -> DigestChain:
+    async def _decided(self, timeline: Timeline, place: str, chain: DigestChain, now: float, until: int) -> DigestChain:
         """The chain with its next digest planned, or without if none is due."""
         config = timeline.newest
         planned = chain.planned

@@ -4,8 +4,8 @@ Both the delivery of log files and the EventBridge rules ask here, so that a rul
 the ledger through its port; knows nothing of files, digests or rules.
 
 An organization trail also logs for the members of its organization, from the call that made an account a member to the one
-that ended that. A configuration holds from the Seq of the call that made it. That call's own line counts for both sides: StartLogging
-and StopLogging are themselves logged, and so is a PutEventSelectors that leaves out what selected it.
+that ended that. A configuration holds from the Seq of the call that made it. That call's own line counts for both sides:
+StartLogging and StopLogging are themselves logged, and so is a PutEventSelectors that leaves out what selected it.
 """
 
 from __future__ import annotations

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from opentrail.service import Service
-from opentrail.services import cloudtrail_events, cloudtrail_logging, cloudtrail_tags, cloudtrail_trails
+from opentrail.services import (
+    cloudtrail_events,
+    cloudtrail_logging,
+    cloudtrail_organization,
+    cloudtrail_tags,
+    cloudtrail_trails,
+)
 
 service = Service("cloudtrail")
-for family in (cloudtrail_trails, cloudtrail_logging, cloudtrail_events, cloudtrail_tags):
+for family in (cloudtrail_trails, cloudtrail_logging, cloudtrail_events, cloudtrail_tags, cloudtrail_organization):
     service.include(family.service)

@@ -22,7 +22,7 @@ _ABSENT = frozenset({"NoSuchBucket", "404", "NotFound"})
 async def check_bucket_access(call: Call, unit: Unit, config: TrailConfig) -> None:
     """Raises S3BucketDoesNotExistException or InsufficientS3BucketPolicyException. Done once a call, however often the
     call is walked."""
-    done = f"checked {config.bucket}/{config.prefix} {config.validation}"
+    done = f"checked {config.bucket}/{config.prefix} {config.validation} {config.organization_id}"
     if done in call.stash:
         return
     principal = as_cloudtrail(config)
@@ -39,8 +39,9 @@ async def check_bucket_access(call: Call, unit: Unit, config: TrailConfig) -> No
 def marker_keys(config: TrailConfig) -> list[str]:
     """Where the markers go: the folder of the log files and, with validation on, of the digests."""
     base = f"{config.prefix}/" if config.prefix else ""
+    base += f"AWSLogs/{config.organization_id}/" if config.organization_id else "AWSLogs/"
     folders = ["CloudTrail", "CloudTrail-Digest"] if config.validation else ["CloudTrail"]
-    return [f"{base}AWSLogs/{config.account_id}/{folder}/" for folder in folders]
+    return [f"{base}{config.account_id}/{folder}/" for folder in folders]
 
 
 async def _put_marker(road: Road, principal: Principal, config: TrailConfig, key: str) -> None:

@@ -104,7 +104,7 @@ def check_topic(given: str, account_id: str, region: str) -> str:
 
 
 def check_unsupported(given: Mapping[str, Any]) -> None:
-    """Refuse what this house has not got: KMS keys, log groups as destinations, organizations."""
+    """Refuse what this house has not got: KMS keys, log groups as destinations."""
     key = given.get("KmsKeyId")
     if key:
         if not _KEY_ID.fullmatch(key):
@@ -120,8 +120,6 @@ def check_unsupported(given: Mapping[str, Any]) -> None:
         raise AwsError(
             "CloudWatchLogsDeliveryUnavailableException", "Delivery to CloudWatch Logs is not available in this Region."
         )
-    if given.get("IsOrganizationTrail"):
-        raise AwsError("OrganizationsNotInUseException", "The account is not a member of an organization.")
 
 
 def check_tags(tags: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -1,11 +1,27 @@
-"""Finding trails and writing their configuration: what all of CloudTrail's operations on a trail begin and end with."""
+"""Finding trails and writing their configuration: what all of CloudTrail's operations on a trail begin and end with.
+
+The members of an organization see its trails under the management account's ARN; none but CloudTrail's delegated
+administrators can change them. Source: cloudtrail.md §13; the model's documentation of GetTrail and UpdateTrail.
+"""
 
 from __future__ import annotations
 
 from opentrail.call import Access, Call
 from opentrail.errors import AwsError
-from opentrail.rows.cloudtrail import CHANGES, CONFIGS, TRAILS, Change, Trail, TrailConfig, padded, trail_arn
+from opentrail.rows.cloudtrail import (
+    CHANGES,
+    CONFIGS,
+    DELIVERY_PRINCIPAL,
+    TRAILS,
+    Change,
+    Trail,
+    TrailConfig,
+    padded,
+    trail_arn,
+)
+from opentrail.rows.organizations import is_delegate, organization_of
 from opentrail.services.cloudtrail_checks import arn_of, parse_trail
+from opentrail.services.cloudtrail_organization import not_management
 from opentrail.state import Unit
 
 
@@ -14,31 +30,64 @@ def trails_of(account_id: str, unit: Unit) -> list[Trail]:
     return [trail for _, trail in TRAILS.all(unit, account_id)]
 
 
+def organization_trails(account_id: str, unit: Unit) -> list[Trail]:
+    """The organization trails that an account sees as a member."""
+    organization = organization_of(unit, account_id)
+    if organization is None or organization.management_id == account_id:
+        return []
+    trails = trails_of(organization.management_id, unit)
+    return [trail for trail in trails if config_of(trail, unit).organization_id == organization.id]
+
+
+def seen_trails(account_id: str, unit: Unit) -> list[Trail]:
+    """The account's own trails and those of its organization."""
+    return trails_of(account_id, unit) + organization_trails(account_id, unit)
+
+
 def find_trail(given: str, call: Call, unit: Unit) -> Trail:
     """The trail of a name (in the call's region) or an ARN; raises TrailNotFoundException and the errors of names."""
     account_id, region, name, by_arn = parse_trail(given, call.account_id, call.region)
-    if account_id == call.account_id:
-        trail = TRAILS.get(unit, account_id, region, name)
-        if trail is not None and (not by_arn or is_seen_from(trail, call.region, unit)):
-            return trail
+    trail = TRAILS.get(unit, account_id, region, name)
+    if trail is not None and account_id != call.account_id and not _is_shared(trail, call, unit):
+        trail = None
+    if trail is not None and (not by_arn or is_seen_from(trail, call.region, unit)):
+        return trail
     arn = given if by_arn else trail_arn(account_id, region, name)
     raise AwsError("TrailNotFoundException", f"Unknown trail: {arn} for the user: {call.account_id}")
 
 
 def find_own_trail(given: str, call: Call, unit: Unit) -> Trail:
-    """The trail to change; raises InvalidHomeRegionException outside its home region."""
+    """The trail to change; raises InvalidHomeRegionException outside its home region, and
+    NotOrganizationMasterAccountException for a member's eyes only."""
     account_id, region, name, by_arn = parse_trail(given, call.account_id, call.region)
-    trail = TRAILS.get(unit, account_id, region, name) if account_id == call.account_id else None
+    trail = TRAILS.get(unit, account_id, region, name)
+    if trail is not None and account_id != call.account_id:
+        trail = trail if _is_shared(trail, call, unit) else None
     if trail is None and not by_arn:
         trail = _shadow(name, call, unit)
     if trail is None:
         return find_trail(given, call, unit)
+    if trail.account_id != call.account_id:
+        _check_delegate(call, unit)
     if trail.home_region != call.region:
         raise AwsError(
             "InvalidHomeRegionException",
             f"Trail {trail.arn} can be changed only in its home Region {trail.home_region}.",
         )
     return trail
+
+
+def _is_shared(trail: Trail, call: Call, unit: Unit) -> bool:
+    """Is it a trail of the organization that the caller's account is a member of?"""
+    organization_id = config_of(trail, unit).organization_id
+    mine = organization_of(unit, call.account_id) if organization_id else None
+    return mine is not None and mine.id == organization_id
+
+
+def _check_delegate(call: Call, unit: Unit) -> None:
+    organization = organization_of(unit, call.account_id)
+    if organization is None or not is_delegate(unit, organization, DELIVERY_PRINCIPAL, call.account_id):
+        raise not_management()
 
 
 def _shadow(name: str, call: Call, unit: Unit) -> Trail | None:

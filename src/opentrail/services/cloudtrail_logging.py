@@ -13,7 +13,7 @@ import msgspec
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.record.event_selectors import DEFAULT_SELECTORS, check_advanced, check_basic
-from opentrail.rows.cloudtrail import DELIVERY_STATUS, DIGEST_STATUS, DeliveryStatus, DigestStatus
+from opentrail.rows.cloudtrail import DELIVERY_STATUS, DIGEST_STATUS, DeliveryStatus, DigestStatus, place_of
 from opentrail.service import Service
 from opentrail.services.cloudtrail_find import config_of, find_own_trail, find_trail, guard_trail
 from opentrail.services.cloudtrail_trails import save
@@ -105,10 +105,11 @@ def describe_selectors(arn: str, basic: tuple[Shape, ...], advanced: tuple[Shape
 
 @service.operation("GetTrailStatus")
 async def get_trail_status(call: Call, unit: Unit) -> Shape:
-    """Is it logging, and how did the last deliveries go, in this region."""
+    """Is it logging, and how did the last deliveries go, in this region; of an organization trail, those of this account."""
     trail = find_trail(call.input["Name"], call, unit)
-    delivery = DELIVERY_STATUS.get(unit, trail.id, call.region) or DeliveryStatus()
-    digest = DIGEST_STATUS.get(unit, trail.id, call.region) or DigestStatus()
+    place = place_of(config_of(trail, unit), call.account_id, call.region)
+    delivery = DELIVERY_STATUS.get(unit, trail.id, place) or DeliveryStatus()
+    digest = DIGEST_STATUS.get(unit, trail.id, place) or DigestStatus()
     texts: Shape = {
         "LatestDeliveryError": delivery.error,
         "LatestNotificationError": delivery.notification_error,

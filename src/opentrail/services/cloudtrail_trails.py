@@ -31,8 +31,9 @@ from opentrail.services.cloudtrail_find import (
     guard_trail,
     is_seen_from,
     put_config,
-    trails_of,
+    seen_trails,
 )
+from opentrail.services.cloudtrail_organization import not_management, trail_organization
 from opentrail.state import Unit
 
 TRAILS_PER_REGION_MAX = 5
@@ -53,24 +54,29 @@ async def create_trail(call: Call, unit: Unit) -> Shape:
     """Make a trail that will deliver log files to a bucket."""
     given = call.input
     name = check_trail_name(given["Name"])
-    config = _configured(
-        TrailConfig(name=name, account_id=call.account_id, home_region=call.region, bucket="", since=unit.now), given
+    owner, organization_id = call.account_id, ""
+    if given.get("IsOrganizationTrail"):
+        organization = await trail_organization(call, unit)
+        owner, organization_id = organization.management_id, organization.id
+    begun = TrailConfig(
+        name=name, account_id=owner, home_region=call.region, bucket="", since=unit.now, organization_id=organization_id
     )
+    config = _configured(begun, given)
     tags = check_tags(given.get("TagsList") or ())
-    if TRAILS.get(unit, call.account_id, call.region, name) is not None:
-        raise AwsError("TrailAlreadyExistsException", f"Trail {name} already exists for customer: {call.account_id}")
-    _check_quota(call, unit, config)
+    if TRAILS.get(unit, owner, call.region, name) is not None:
+        raise AwsError("TrailAlreadyExistsException", f"Trail {name} already exists for customer: {owner}")
+    _check_quota(unit, config)
     await check_bucket_access(call, unit, config)
     await check_topic_access(call, unit, config)
     trail = Trail(
         id=unit.house.clock.token(TRAIL_ID_LENGTH, _ID_ALPHABET),
         name=name,
-        account_id=call.account_id,
+        account_id=owner,
         home_region=call.region,
         revision=1,
         tags=tuple(tags.items()),
     )
-    TRAILS.put(unit, trail, call.account_id, call.region, name)
+    TRAILS.put(unit, trail, owner, call.region, name)
     put_config(unit, trail.id, trail.revision, config)
     return describe_settings(config)
 
@@ -80,15 +86,32 @@ async def update_trail(call: Call, unit: Unit) -> Shape:
     """Change where a trail delivers, what regions it covers, whether its files are validated."""
     trail = find_own_trail(call.input["Name"], call, unit)
     old = config_of(trail, unit)
-    config = _configured(msgspec.structs.replace(old, since=unit.now), call.input)
+    organization_id = await _converted(call, unit, old)
+    changed = msgspec.structs.replace(old, since=unit.now, organization_id=organization_id)
+    config = _configured(changed, call.input)
     if config.multi_region and not old.multi_region:
-        _check_quota(call, unit, config, besides=trail)
+        _check_quota(unit, config, besides=trail)
     if _destination(config) != _destination(old):
         await check_bucket_access(call, unit, config)
     if config.topic_arn != old.topic_arn:
         await check_topic_access(call, unit, config)
     save(trail, config, unit)
     return describe_settings(config)
+
+
+async def _converted(call: Call, unit: Unit, old: TrailConfig) -> str:
+    """The organization that it is a trail of after this call; only the management account can change that."""
+    wanted = call.input.get("IsOrganizationTrail", bool(old.organization_id))
+    if wanted == bool(old.organization_id):
+        return old.organization_id
+    if not wanted and call.account_id != old.account_id:
+        raise not_management()
+    if not wanted:
+        return ""
+    organization = await trail_organization(call, unit)
+    if organization.management_id != call.account_id:
+        raise not_management()
+    return organization.id
 
 
 @service.operation("DeleteTrail")
@@ -109,7 +132,7 @@ async def get_trail(call: Call, unit: Unit) -> Shape:
 
 @service.operation("DescribeTrails")
 async def describe_trails(call: Call, unit: Unit) -> Shape:
-    """Show the trails of a region: those at home there and the shadows of multi-region trails."""
+    """Show the trails of a region: those at home there and the shadows of other regions' and of the organization's."""
     wanted = {
         (account_id, region, name)
         for account_id, region, name, _ in (
@@ -119,8 +142,9 @@ async def describe_trails(call: Call, unit: Unit) -> Shape:
     shadows = call.input.get("includeShadowTrails", True)
     trails = [
         trail
-        for trail in trails_of(call.account_id, unit)
-        if (trail.home_region == call.region or (shadows and is_seen_from(trail, call.region, unit)))
+        for trail in seen_trails(call.account_id, unit)
+        if (shadows or (trail.home_region == call.region and trail.account_id == call.account_id))
+        and is_seen_from(trail, call.region, unit)
         and (not wanted or (trail.account_id, trail.home_region, trail.name) in wanted)
     ]
     return {"trailList": [describe_trail(config_of(trail, unit)) for trail in trails]}
@@ -132,7 +156,7 @@ async def list_trails(call: Call, unit: Unit) -> Shape:
     return {
         "Trails": [
             {"TrailARN": trail.arn, "Name": trail.name, "HomeRegion": trail.home_region}
-            for trail in trails_of(call.account_id, unit)
+            for trail in seen_trails(call.account_id, unit)
         ]
     }
 
@@ -173,19 +197,19 @@ def _reach(config: TrailConfig, given: Mapping[str, Any]) -> dict[str, bool]:
     return {"multi_region": multi, "global_events": global_events}
 
 
-def _destination(config: TrailConfig) -> tuple[str, str, bool]:
-    return config.bucket, config.prefix, config.validation
+def _destination(config: TrailConfig) -> tuple[str, str, bool, str]:
+    return config.bucket, config.prefix, config.validation, config.organization_id
 
 
-def _check_quota(call: Call, unit: Unit, config: TrailConfig, besides: Trail | None = None) -> None:
+def _check_quota(unit: Unit, config: TrailConfig, besides: Trail | None = None) -> None:
     """Raises MaximumNumberOfTrailsExceededException if a region that the trail covers is full."""
-    others = [trail for trail in trails_of(call.account_id, unit) if besides is None or trail.id != besides.id]
-    regions = {call.region, *(trail.home_region for trail in others if config.multi_region)}
+    others = [trail for trail in seen_trails(config.account_id, unit) if besides is None or trail.id != besides.id]
+    regions = {config.home_region, *(trail.home_region for trail in others if config.multi_region)}
     for region in sorted(regions):
         if sum(is_seen_from(trail, region, unit) for trail in others) >= TRAILS_PER_REGION_MAX:
             raise AwsError(
                 "MaximumNumberOfTrailsExceededException",
-                f"User: {call.account_id} already has {TRAILS_PER_REGION_MAX} trails in {region}.",
+                f"User: {config.account_id} already has {TRAILS_PER_REGION_MAX} trails in {region}.",
             )
 
 
@@ -202,7 +226,7 @@ def describe_settings(config: TrailConfig) -> Shape:
         "IsMultiRegionTrail": config.multi_region,
         "TrailARN": config.arn,
         "LogFileValidationEnabled": config.validation,
-        "IsOrganizationTrail": False,
+        "IsOrganizationTrail": bool(config.organization_id),
         "RecursiveLogging": config.recursive,
     }
 

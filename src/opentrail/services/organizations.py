@@ -1,9 +1,10 @@
-"""Organizations, as far as making accounts needs it: the organization, its accounts, the requests that made them.
+"""Organizations: the organization, its accounts, the requests that made them; members and trusted access have files of
+their own.
 
 An account is made at once, so a request is SUCCEEDED or FAILED in the very answer. Deliberate differences: policies of
 organizations are not evaluated, so no policy type is on offer; an account made before e-mail addresses were asked for
 has none; the tag `opentrail:account-id` of CreateAccount chooses the new account's id, for which AWS has no parameter.
-Closing accounts and units of an organization are not built. Source: Organizations API reference.
+Closing accounts and organizational units are not built. Source: Organizations API reference.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
-from opentrail.rows.iam import ACCOUNTS, AWS_POLICY_PREFIX, ROLES, Account, Role, account_of_email, unique_id
+from opentrail.rows.iam import ACCOUNTS, AWS_POLICY_PREFIX, ROLES, Role, account_of_email, unique_id
 from opentrail.rows.organizations import (
     CREATIONS,
     MEMBERS,
@@ -29,28 +30,32 @@ from opentrail.rows.organizations import (
     put_member,
 )
 from opentrail.service import Service
+from opentrail.services import organizations_access, organizations_members
 from opentrail.services.identity import create_account
 from opentrail.services.organizations_common import (
+    ACCOUNTS_MAX,
+    LETTERS,
+    account_shape,
     find_organization,
     invalid,
     managed_organization,
     read_page,
     read_tags,
     tag_shapes,
+    watched_organization,
 )
 from opentrail.state import Unit
 
-ACCOUNTS_MAX = 10_000
-"""Accounts of one organization."""
 ACCOUNT_ID_TAG = "opentrail:account-id"
 ROLE_NAME = "OrganizationAccountAccessRole"
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 DIGITS = "0123456789"
 _ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 """The model's pattern, which the road leaves unchecked as it does all that could be slow; an address is short."""
 
 service = Service("organizations")
+service.include(organizations_access.service)
+service.include(organizations_members.service)
 
 
 def _organization_shape(unit: Unit, organization: Organization) -> Shape:
@@ -94,7 +99,7 @@ async def describe_organization(call: Call, unit: Unit) -> Shape:
 @service.operation("ListRoots")
 async def list_roots(call: Call, unit: Unit) -> Shape:
     """The one root of the organization."""
-    organization = managed_organization(call, unit)
+    organization = watched_organization(call, unit)
     root = {"Id": organization.root_id, "Arn": organization.root_arn, "Name": "Root", "PolicyTypes": []}
     return {"Roots": [root]}
 
@@ -194,27 +199,13 @@ async def list_create_account_status(call: Call, unit: Unit) -> Shape:
     return {"CreateAccountStatuses": [each for each in shapes if not states or each["State"] in states], **more}
 
 
-def _account_shape(organization: Organization, account: Account, member: Member) -> Shape:
-    return {
-        "Id": account.account_id,
-        "Arn": organization.account_arn(account.account_id),
-        "Email": account.email or None,
-        "Name": account.name,
-        "Status": "ACTIVE",
-        "State": "ACTIVE",
-        "Paths": [f"{organization.id}/{organization.root_id}/{account.account_id}/"],
-        "JoinedMethod": member.joined_method,
-        "JoinedTimestamp": member.joined_at,
-    }
-
-
 @service.operation("ListAccounts")
 async def list_accounts(call: Call, unit: Unit) -> Shape:
     """The accounts of the organization, the management account included, by id."""
-    organization = managed_organization(call, unit)
+    organization = watched_organization(call, unit)
     rows, more = read_page(call, unit, MEMBERS, organization)
     found = [(ACCOUNTS.get(unit, account_id), member) for account_id, member in rows]
-    shapes = [_account_shape(organization, account, member) for account, member in found if account is not None]
+    shapes = [account_shape(organization, account, member) for account, member in found if account is not None]
     return {"Accounts": shapes, **more}
 
 
@@ -229,12 +220,12 @@ def guard_account(call: Call, unit: Unit) -> Sequence[Access]:
 @service.operation("DescribeAccount")
 async def describe_account(call: Call, unit: Unit) -> Shape:
     """One account of the organization."""
-    organization = managed_organization(call, unit)
+    organization = watched_organization(call, unit)
     account_id = call.input["AccountId"]
     account, member = ACCOUNTS.get(unit, account_id), MEMBERS.get(unit, organization.id, account_id)
     if account is None or member is None:
         raise AwsError("AccountNotFoundException", "You specified an account that doesn't exist.", 400)
-    return {"Account": _account_shape(organization, account, member)}
+    return {"Account": account_shape(organization, account, member)}
 
 
 @service.operation("ListTagsForResource")

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from typing import TypeVar
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
-from opentrail.rows.organizations import Organization, Pairs, organization_of
+from opentrail.rows.iam import Account
+from opentrail.rows.organizations import DELEGATES, MEMBERS, Member, Organization, Pairs, organization_of
 from opentrail.state import Row, Table, Unit
 
 PAGE_MAX = 20
 """Entries of a page, and its size when the caller names none (model: MaxResults)."""
 TAGS_MAX = 50
+ACCOUNTS_MAX = 10_000
+"""Accounts of one organization."""
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 R = TypeVar("R", bound=Row)
 
@@ -37,6 +42,43 @@ def managed_organization(call: Call, unit: Unit) -> Organization:
     return found
 
 
+def watched_organization(call: Call, unit: Unit) -> Organization:
+    """The organization that the caller's account manages or administers a service of; AccessDeniedException for others."""
+    found = find_organization(call, unit)
+    delegates = (parts[2] for parts, _ in DELEGATES.all(unit, found.id))
+    if call.account_id == found.management_id or call.account_id in delegates:
+        return found
+    return managed_organization(call, unit)
+
+
+def find_member(unit: Unit, organization: Organization, account_id: str) -> Member:
+    """The member; AccountNotFoundException."""
+    member = MEMBERS.get(unit, organization.id, account_id)
+    if member is None:
+        raise AwsError("AccountNotFoundException", "You specified an account that doesn't exist.", 400)
+    return member
+
+
+def account_shape(organization: Organization, account: Account, member: Member) -> Shape:
+    """An account as the organization shows it."""
+    return {
+        "Id": account.account_id,
+        "Arn": organization.account_arn(account.account_id),
+        "Email": account.email or None,
+        "Name": account.name,
+        "Status": "ACTIVE",
+        "State": "ACTIVE",
+        "Paths": [f"{organization.id}/{organization.root_id}/{account.account_id}/"],
+        "JoinedMethod": member.joined_method,
+        "JoinedTimestamp": member.joined_at,
+    }
+
+
+def violation(reason: str, message: str) -> AwsError:
+    """ConstraintViolationException with one of AWS's reasons."""
+    return AwsError("ConstraintViolationException", message, 400, Reason=reason)
+
+
 def invalid(reason: str, message: str) -> AwsError:
     """InvalidInputException with one of AWS's reasons."""
     return AwsError("InvalidInputException", message, 400, Reason=reason)
@@ -51,12 +93,7 @@ def read_tags(call: Call) -> dict[str, str]:
     if any(key.lower().startswith("aws:") for key in tags):
         raise invalid("INVALID_SYSTEM_TAGS_PARAMETER", "Tag keys that begin with aws: are reserved.")
     if len(tags) > TAGS_MAX:
-        raise AwsError(
-            "ConstraintViolationException",
-            f"A resource can have no more than {TAGS_MAX} tags.",
-            400,
-            Reason="MAX_TAG_LIMIT_EXCEEDED",
-        )
+        raise violation("MAX_TAG_LIMIT_EXCEEDED", f"A resource can have no more than {TAGS_MAX} tags.")
     return tags
 
 
@@ -71,14 +108,29 @@ def read_page(call: Call, unit: Unit, table: Table[R], organization: Organizatio
     rows = [(table.parts(key)[-1], row) for key, row in table.page(unit, organization.id, after=after, limit=limit + 1)]
     if len(rows) <= limit:
         return rows, {}
-    return rows[:limit], {"NextToken": urlsafe_b64encode(rows[limit - 1][0].encode()).decode()}
+    return rows[:limit], {"NextToken": _token(rows[limit - 1][0])}
+
+
+def read_list(call: Call, member: str, found: Sequence[tuple[str, Shape]]) -> Shape:
+    """One page of a short list of (name, shape) under an output member, by name, and NextToken if there are more."""
+    limit = call.input.get("MaxResults") or PAGE_MAX
+    token = call.input.get("NextToken") or ""
+    last = _read_token(token) if token else ""
+    rest = sorted((each for each in found if each[0] > last), key=lambda each: each[0])
+    shapes = [shape for _, shape in rest[:limit]]
+    return {member: shapes} if len(rest) <= limit else {member: shapes, "NextToken": _token(rest[limit - 1][0])}
+
+
+def _token(last: str) -> str:
+    return urlsafe_b64encode(last.encode()).decode()
 
 
 def _after(table: Table[R], organization: Organization, token: str) -> bytes:
-    if not token:
-        return b""
+    return table.key(organization.id, _read_token(token)) if token else b""
+
+
+def _read_token(token: str) -> str:
     try:
-        last = b64decode(token.encode("ascii"), b"-_", validate=True).decode("ascii")
+        return b64decode(token.encode("ascii"), b"-_", validate=True).decode("ascii")
     except (UnicodeError, binascii.Error) as error:
         raise invalid("INVALID_NEXT_TOKEN", "The next token is not one that was handed out.") from error
-    return table.key(organization.id, last)
