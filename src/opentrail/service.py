@@ -17,11 +17,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from opentrail.call import Access, Call, Shape
+from opentrail.errors import AwsError
 from opentrail.state import Unit
 
 Handler: TypeAlias = Callable[[Call, Unit], Awaitable[Shape]]
 Guard: TypeAlias = Callable[[Call, Unit], Sequence[Access]]
 """The questions the permission check must answer with yes before the handler runs."""
+Refuse: TypeAlias = Callable[[Call, Unit, AwsError], AwsError]
+"""Given a refusal of the permission check: the error that the caller is told."""
 CrossOrigin: TypeAlias = Callable[[Call, Unit, str, dict[str, str]], None]
 """Given the call, the bucket it goes to and the headers of its answer: adds what a browser needs to hear."""
 
@@ -34,6 +37,8 @@ class Service:
         self.handlers: dict[str, Handler] = {}
         self.guards: dict[str, Guard] = {}
         self.default_guard: Guard | None = None
+        self.refuse: Refuse | None = None
+        """Asked when the permission check has refused a call; `call.may` can be asked by then."""
         self.cross_origin: CrossOrigin | None = None
         """Asked for every answer to a request with an Origin header, refusals included."""
 

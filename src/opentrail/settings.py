@@ -37,6 +37,10 @@ class Settings:
         "recorded",
         "Names of S3's events where the user guide's list and Amazon's real records differ: `recorded` or `documented`.",
     )
+    display_names: bool = setting(
+        False,
+        "Show DisplayName in S3's owners and grants, as S3 did until November 2025, for clients that look for it.",
+    )
     lifecycle_day: float = setting(
         86400.0,
         "How long a day is to lifecycle rules and restores. For tests; x-amz-expiration keeps to real days.",

@@ -33,7 +33,7 @@ TEST_SECONDS_MAX = 300
 @click.option("--junit", type=click.Path(path_type=Path), default=None, help="Where to write the JUnit report.")
 @click.option("--workers", default=4, show_default=True, help="Tests at the same time.")
 @click.option("--day", default=5, show_default=True, help="Seconds of a day for lifecycle rules.")
-@click.option("--present-defaults", is_flag=True, help="New buckets as AWS makes them since April 2023.")
+@click.option("--present-defaults", is_flag=True, help="As AWS is now: ACLs disabled in new buckets, no display names.")
 def main(
     suite: Path, select: str, markers: str, junit: Path | None, workers: int, day: int, present_defaults: bool
 ) -> None:
@@ -60,7 +60,8 @@ def main(
 
 def _server(scratch: Path, day: int, *, legacy: bool) -> ServerProcess:
     settings = scratch / "opentrail.toml"
-    settings.write_text(f"legacy-bucket-defaults = {'true' if legacy else 'false'}\n")
+    word = "true" if legacy else "false"
+    settings.write_text(f"legacy-bucket-defaults = {word}\ndisplay-names = {word}\n")
     return ServerProcess(scratch, config=str(settings), lifecycle_day=f"{day}s")
 
 

@@ -98,8 +98,9 @@ def write_configuration(path: Path, server: ServerProcess, people: dict[str, Per
 
 
 def environment(server: ServerProcess, configuration: Path) -> dict[str, str]:
-    """What the suite's process sees: nothing of the caller's own AWS configuration."""
-    own = server.environment(S3TEST_CONF=str(configuration), AWS_DEFAULT_REGION=REGION)
+    """What the suite's process sees: nothing of the caller's own AWS configuration. The plugin puts each worker's name
+    into the path of its configuration."""
+    own = server.environment(OPENTRAIL_S3TEST_CONF=str(configuration), AWS_DEFAULT_REGION=REGION)
     # The suite names its endpoint and its keys itself; some of its clients must go without any.
     return {name: value for name, value in own.items() if not name.startswith("AWS_") or name in _KEPT}
 

@@ -12,6 +12,7 @@ from opentrail.access.context import RequestContext
 from opentrail.access.decide import NO_IDENTITY, Decision, Identity, decide
 from opentrail.access.refusal import refusal
 from opentrail.call import Access, Call
+from opentrail.errors import AwsError
 from opentrail.model.facts import resource_arn
 from opentrail.service import Service
 from opentrail.services.identity import identity_of
@@ -30,13 +31,17 @@ class Permit:
     def check(self, call: Call, unit: Unit) -> None:
         """Raise the refusal of the first question that is answered with no; arm `call.may` for the handler."""
         asked = _Asked(call, unit)
+        call.may = asked.may
         for question in self._questions(call, unit):
             decision = asked.decide(question)
             if not decision.allowed:
-                raise refusal(decision, call.principal, question)
+                raise self._refusal(call, unit, refusal(decision, call.principal, question))
             if decision.by_acl:
                 call.evidence.additional["aclRequired"] = "Yes"
-        call.may = asked.may
+
+    def _refusal(self, call: Call, unit: Unit, error: AwsError) -> AwsError:
+        service = self._services.get(call.operation.service.name)
+        return error if service is None or service.refuse is None else service.refuse(call, unit, error)
 
     def _questions(self, call: Call, unit: Unit) -> Sequence[Access]:
         service = self._services.get(call.operation.service.name)

@@ -82,6 +82,12 @@ async def list_account_aliases(call: Call, unit: Unit) -> Shape:
     return {"AccountAliases": [account.alias] if account is not None and account.alias else [], "IsTruncated": False}
 
 
+@service.operation("ListOpenIDConnectProviders")
+async def list_open_id_connect_providers(call: Call, unit: Unit) -> Shape:
+    """The account's OpenID Connect providers: none, as none can be made here."""
+    return {"OpenIDConnectProviderList": []}
+
+
 @service.operation("DeleteAccountAlias")
 async def delete_account_alias(call: Call, unit: Unit) -> Shape:
     """Take the account's alias away."""

@@ -253,3 +253,9 @@ async def test_each_operation_asks_its_action_on_the_bucket(world: World, operat
     wrong = await world.add_user("wrong", allow(action, f"{ARN}-not"))
     assert (await getattr(world, operation)(Bucket=BUCKET, by=wrong)).status == 403
     assert (await getattr(world, operation)(Bucket=BUCKET, by=right)).status < 300
+
+
+async def test_tags_of_an_object_are_shown_in_the_order_of_their_keys(world: World):
+    await world.put_object(Bucket=BUCKET, Key="k", Tagging="foo=bar&bar", body=b"x")
+    shown = (await world.get_object_tagging(Bucket=BUCKET, Key="k")).parsed["TagSet"]
+    assert shown == [{"Key": "bar", "Value": ""}, {"Key": "foo", "Value": "bar"}]

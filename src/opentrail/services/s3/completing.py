@@ -50,8 +50,8 @@ async def complete_multipart_upload(call: Call, unit: Unit) -> Shape:
     current = current_version(unit, bucket, key)
     if upload is None:
         return _completed_before(call, unit, bucket, named, current)
-    if not CUSTOMER_MEMBERS.isdisjoint(call.input):
-        protect_part(call, upload)  # the key need not be given again, but must not be another one
+    if not CUSTOMER_MEMBERS.isdisjoint(call.input) or (upload.checksum_algorithm and upload.template.customer_mark):
+        protect_part(call, upload)  # the customer's key; without a checksum asked for, it need not be given again
     check_write_conditions(call, current)
     stored = {row.number: row for _, row in PARTS.all(unit, upload_id)}
     chosen = _chosen(upload, named, stored)

@@ -19,7 +19,7 @@ from opentrail.service import Service
 from opentrail.services.s3.archive import refuse_archived
 from opentrail.services.s3.cipher import crypt
 from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, new_envelope
-from opentrail.services.s3.guard import enter_bucket, no_such_bucket, question, setting_questions
+from opentrail.services.s3.guard import enter_bucket, may_know, no_such_bucket, question, setting_questions
 from opentrail.services.s3.payload import OBJECT_BYTES_MAX, Payload, inline_data, store_blob
 from opentrail.services.s3.reading import Run, etag_matches, open_run, precondition_failed
 from opentrail.services.s3.versions import find_version
@@ -107,7 +107,7 @@ def source_version(call: Call, unit: Unit, source: CopySource) -> ObjectVersion:
     """The version to be copied, its conditions checked. Who may not list the bucket is not told whether a key exists."""
     version = find_version(unit, source.bucket, source.key, source.version_id)
     if version is None:
-        if not call.may(question(call, unit, source.bucket, "s3:ListBucket", "")):
+        if not may_know(call, unit, source.bucket, source.key):
             raise AwsError("AccessDenied", "Access Denied", 403)
         if source.version_id:
             fields = {"Key": source.key, "VersionId": source.version_id}

@@ -192,6 +192,12 @@ def question(call: Call, unit: Unit, bucket: Bucket, action: str, key: str, vers
     )
 
 
+def may_know(call: Call, unit: Unit, bucket: Bucket, key: str) -> bool:
+    """May the caller be told that there is no such object? Who may list the bucket, with the key as the prefix."""
+    asked = question(call, unit, bucket, "s3:ListBucket", "")
+    return call.may(replace(asked, context={**asked.context, "s3:prefix": (key,)}))
+
+
 def condition_keys(call: Call) -> dict[str, tuple[str, ...]]:
     """S3's own condition keys of this request, by lower-case name."""
     keys: dict[str, tuple[str, ...]] = {}

@@ -15,7 +15,7 @@ from opentrail.services.s3.archive import ARCHIVED, refuse_archived, restore_hea
 from opentrail.services.s3.customer_key import MEMBERS as CUSTOMER_MEMBERS
 from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, refuse_on_read
 from opentrail.services.s3.grants import request_acl
-from opentrail.services.s3.guard import no_such_bucket, question
+from opentrail.services.s3.guard import may_know, no_such_bucket
 from opentrail.services.s3.payload import Payload, inline_data, keep, sealed, take_payload
 from opentrail.services.s3.reading import (
     STORED_HEADERS,
@@ -310,12 +310,9 @@ def readable_version(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
     key, version_id = call.input["Key"], call.input.get("VersionId", "")
     version = find_version(unit, bucket, key, version_id)
     if version is None:
-        if not call.may(question(call, unit, bucket, "s3:ListBucket", "")):
+        if not may_know(call, unit, bucket, key):
             raise AwsError("AccessDenied", "Access Denied", 403)
-        if version_id:
-            fields = {"Key": key, "VersionId": version_id}
-            raise AwsError("NoSuchVersion", "The specified version does not exist.", 404, **fields)
-        raise AwsError("NoSuchKey", "The specified key does not exist.", 404, Key=key)
+        raise _missing(key, version_id)
     if version.delete_marker:
         headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version.version_id}
         if version_id:
@@ -324,6 +321,24 @@ def readable_version(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
             raise AwsError("MethodNotAllowed", message, 405, headers=headers, **fields)
         raise AwsError("NoSuchKey", "The specified key does not exist.", 404, headers=headers, Key=key)
     return version
+
+
+def _missing(key: str, version_id: str) -> AwsError:
+    if version_id:
+        fields = {"Key": key, "VersionId": version_id}
+        return AwsError("NoSuchVersion", "The specified version does not exist.", 404, headers=None, **fields)
+    return AwsError("NoSuchKey", "The specified key does not exist.", 404, Key=key)
+
+
+def refuse_reading(call: Call, unit: Unit, refusal: AwsError) -> AwsError:
+    """Who may not read an object, but may list the bucket, is told that there is none."""
+    if call.operation.name not in ("GetObject", "HeadObject"):
+        return refusal
+    bucket = BUCKETS.get(unit, call.input["Bucket"])
+    key, version_id = call.input["Key"], call.input.get("VersionId", "")
+    if bucket is None or find_version(unit, bucket, key, version_id) or not may_know(call, unit, bucket, key):
+        return refusal
+    return _missing(key, version_id)
 
 
 @family.operation("DeleteObject")

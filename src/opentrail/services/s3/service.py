@@ -18,6 +18,7 @@ from opentrail.services.s3 import (
     copy_source,
     copying,
     cors,
+    display_names,
     intelligent_tiering,
     inventory,
     lifecycle,
@@ -91,5 +92,7 @@ service = Service("s3")
 service.guard()(guard)
 for module in FAMILIES:
     service.include(module.family)
+service.refuse = objects.refuse_reading
 service.cross_origin = cors.cross_origin
 noticing.watch(service)
+display_names.name_accounts(service)

@@ -56,7 +56,7 @@ async def get_object_tagging(call: Call, unit: Unit) -> Shape:
     """The tags of an object, or of one version of it."""
     bucket = bucket_of(call, unit)
     version = readable_version(call, unit, bucket)
-    return {**_version_id(bucket, version), "TagSet": shown_tags(version.tags)}
+    return {**_version_id(bucket, version), "TagSet": shown_tags(tuple(sorted(version.tags)))}
 
 
 @family.operation("PutObjectTagging")
