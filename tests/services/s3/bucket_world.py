@@ -126,6 +126,13 @@ class World:
         sent |= {"host": host, "content-length": str(len(content))}
         return HttpRequest(wire.method, wire.path, wire.query, sent, InternalBody(content), "192.0.2.1")
 
+    async def raw(self, method: str, target: str, body: bytes = b"", by: Principal | None = None) -> Answer:
+        """Walk a request that no client would send."""
+        path, _, query = target.partition("?")
+        headers = {"host": "s3.us-east-1.amazonaws.com", "content-length": str(len(body))}
+        request = HttpRequest(method, path, query, headers, InternalBody(body), "192.0.2.1")
+        return await self._walk(request, by or self.caller, REGION)
+
     async def _walk(self, request: HttpRequest, by: Principal, region: str) -> Answer:
         where = route(self.house.models, request, "", b"")
         call = self.gate.open_call(request, where)

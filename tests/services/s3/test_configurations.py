@@ -242,6 +242,15 @@ async def test_tierings_that_cannot_be(path: str, value: Any, code: str):
 
 
 @every_kind
+async def test_a_request_without_an_id_means_nothing(kind: str):
+    world = await make_world()
+    for method in ("PUT", "DELETE"):
+        body = f"<{KINDS[kind][0]}/>".encode() if method == "PUT" else b""
+        answer = await world.raw(method, f"/{BUCKET}?{kind.replace('_', '-')}", body)
+        assert (answer.response.status, b"<Code>InvalidArgument</Code>" in answer.response.body) == (400, True)
+
+
+@every_kind
 async def test_a_document_of_entities_is_refused(kind: str):
     world = await make_world()
     bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa">]><' + KINDS[kind][0].encode() + b"><Id>&a;</Id></x>"

@@ -43,7 +43,7 @@ class Kind(NamedTuple):
 
 def put_configuration(call: Call, unit: Unit, kind: Kind, document: Shape) -> None:
     """Keep a checked configuration under the id of the request; replaces the one that has it."""
-    bucket, name = bucket_of(call, unit), call.input["Id"]
+    bucket, name = bucket_of(call, unit), config_id(call)
     if CONFIGS.get(unit, bucket.name, kind.name, name) is None:
         _check_room(unit, bucket, kind)
     text = msgspec.json.encode(document).decode()
@@ -68,16 +68,24 @@ def delete_configuration(call: Call, unit: Unit, kind: Kind) -> Shape:
     """Remove one; the last of its kind leaves the bucket's row, too."""
     _found(call, unit, kind)
     bucket = bucket_of(call, unit)
-    CONFIGS.delete(unit, bucket.name, kind.name, call.input["Id"])
+    CONFIGS.delete(unit, bucket.name, kind.name, config_id(call))
     if not CONFIGS.page(unit, bucket.name, kind.name, limit=1):
         kept = tuple(each for each in bucket.configured if each != kind.name)
         BUCKETS.put(unit, replace(bucket, configured=kept), bucket.name)
     return {}
 
 
+def config_id(call: Call) -> str:
+    """The id in the request's query."""
+    name = call.input.get("Id")
+    if not name:
+        raise AwsError("InvalidArgument", "Missing required parameter: id", 400, ArgumentName="id", ArgumentValue="")
+    return str(name)
+
+
 def _found(call: Call, unit: Unit, kind: Kind) -> ConfigDocument:
-    bucket = bucket_of(call, unit)
-    found = CONFIGS.get(unit, bucket.name, kind.name, call.input["Id"]) if kind.name in bucket.configured else None
+    bucket, name = bucket_of(call, unit), config_id(call)
+    found = CONFIGS.get(unit, bucket.name, kind.name, name) if kind.name in bucket.configured else None
     if found is None:
         raise AwsError("NoSuchConfiguration", "The specified configuration does not exist.", 404)
     return found
@@ -112,7 +120,7 @@ def malformed() -> AwsError:
 
 def given_document(call: Call, kind: Kind, mismatch: AwsError | None = None) -> Shape:
     """The document of a Put, with an id that is well made and the request's; raises AwsError (`mismatch` if it is not)."""
-    given, name = call.input.get(kind.member), call.input["Id"]
+    given, name = call.input.get(kind.member), config_id(call)
     if not given or not given.get("Id"):
         raise malformed()
     if given["Id"] != name:

@@ -11,7 +11,7 @@ import re
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
-from opentrail.services.s3.configurations import Kind, check_prefix, given_document, malformed
+from opentrail.services.s3.configurations import Kind, check_prefix, config_id, given_document, malformed
 from opentrail.services.s3.encryption import not_implemented
 
 INVENTORY = Kind("inventory", "InventoryConfiguration", "InventoryConfigurationList")
@@ -34,6 +34,7 @@ _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
 def checked_inventory(call: Call) -> Shape:
     """The document of the request; raises AwsError."""
+    config_id(call)
     given = call.input.get(INVENTORY.member) or {}
     target = (given.get("Destination") or {}).get("S3BucketDestination") or {}
     _check_form(given, target)
