@@ -175,6 +175,10 @@ class Evidence(msgspec.Struct):
     response_headers: dict[str, str] = msgspec.field(default_factory=dict)
     """S3: the response headers as sent; the record selects from them."""
     object_size: int | None = None
+    answered: dict[str, Any] | None = None
+    """Members of responseElements that only the record shows (the key's ARN in KMS's records)."""
+    caused: tuple[Call, ...] = ()
+    """Calls to other services that this one made with its caller's identity, finished; recorded in the same commit."""
 
 
 SignatureVersion = Literal["", "SigV2", "SigV4"]
@@ -250,5 +254,5 @@ class Access(msgspec.Struct, frozen=True):
     restrict_public: bool = False
     """Public access block: RestrictPublicBuckets is on, so a public policy admits only the owner's account."""
     trust: bool = False
-    """The resource policy is a role's trust policy: it alone decides, except that principals of the role's account
-    named through their account also need an identity policy."""
+    """The resource policy is a role's trust policy, or a KMS key's: it alone decides, except that principals of its
+    account named through their account also need an identity policy."""

@@ -116,7 +116,7 @@ def decide(
         policy = compile_policy(question.resource_policy)
         verdict, naming = policy.verdict_for(principal, question.action, question.resource, facts)
         if verdict is _DENY:
-            return _denied("role trust policy" if question.trust else "resource-based policy")
+            return _denied(_resource_side(question))
     if question.restrict_public and not own and principal.type != "AWSService":
         naming = _unless_public(naming, question)
     if principal.type in ("AWSService", "Anonymous"):
@@ -143,7 +143,7 @@ def _without_identity(principal: Principal, question: Access, naming: Naming) ->
     """Services and anonymous callers: only the resource's side can admit them."""
     acl = question.acl
     if naming is not _NOT and not (acl is not None and _foreign(question, acl)):
-        return _ALLOWED["role trust policy" if question.trust else "resource-based policy"]
+        return _ALLOWED[_resource_side(question)]
     if acl is not None and admits_group(acl, principal):
         return _BY_ACL
     return Decision(False, reason="resource-based policy")
@@ -168,6 +168,8 @@ def _with_identity(facts: Facts, own: bool, naming: Naming) -> Decision:
         return _ALLOWED[source]
     if question.acl is not None and _by_acl(question.acl, principal, own, effective, within):
         return _BY_ACL
+    if naming is _NOT and question.trust and _resource_side(question) != "role trust policy":
+        return Decision(False, reason="resource-based policy")
     return Decision(False, reason=_missing(granted, bounded, narrowed, question.trust))
 
 
@@ -200,7 +202,7 @@ def _allowed_by(question: Access, own: bool, naming: Naming, effective: bool, wi
         return "identity-based policy"
     named = naming is Naming.ITSELF or (naming is Naming.ROLE and within)
     if (own and named) or (effective and naming is not _NOT):
-        return "role trust policy" if question.trust else "resource-based policy"
+        return _resource_side(question)
     return ""
 
 
@@ -209,6 +211,11 @@ def _by_acl(acl: AclGrants, principal: Principal, own: bool, effective: bool, wi
     if effective:
         return admits_account(acl, principal) or admits_group(acl, principal)
     return own and within and admits_group(acl, principal)
+
+
+def _resource_side(question: Access) -> Source:
+    """What AWS calls the resource's policy: only a role's is a trust policy, a key's is not."""
+    return "role trust policy" if question.trust and question.action.startswith("sts:") else "resource-based policy"
 
 
 def _missing(granted: Verdict, bounded: Verdict, narrowed: Verdict, trust: bool) -> Source:

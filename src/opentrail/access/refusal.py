@@ -24,6 +24,12 @@ ACCESS_DENIED = {
 UNNAMED = frozenset({"*", "arn:aws:s3:::*"})
 """Resources of operations that address none, which the sentence leaves out."""
 _S3 = frozenset({"s3", "s3express", "s3-object-lambda"})
+BY_CIPHERTEXT = frozenset({"kms:Decrypt", "kms:ReEncryptFrom"})
+"""Actions on a key that the caller has not named: he is not told which it is, nor whether it exists."""
+_UNTOLD = (
+    "because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based "
+    "policy explicitly denies access"
+)
 _DEFAULT = ("AccessDeniedException", 400)
 
 
@@ -40,12 +46,16 @@ def refusal(decision: Decision, principal: Principal, question: Access) -> AwsEr
 def _sentence(decision: Decision, principal: Principal, question: Access, service: str) -> str:
     who = principal.arn or principal.invoked_by or "anonymous"
     words = [f"User: {who} is not authorized to perform: {question.action}"]
-    if question.resource not in UNNAMED:
+    if question.action in BY_CIPHERTEXT:
+        words.append("on the resource associated with this ciphertext")
+        if decision.reason == "resource-based policy":
+            return " ".join([*words, _UNTOLD])
+    elif question.resource not in UNNAMED:
         quote = '"' if service in _S3 else ""
         words.append(f"on resource: {quote}{question.resource}{quote}")
     if decision.explicit_deny:
         article = "an" if decision.reason[:1] in ("i", "a") else "a"
         words.append(f"with an explicit deny in {article} {decision.reason}")
-    elif not question.trust:
+    elif not question.trust or service != "sts":
         words.append(f"because no {decision.reason} allows the {question.action} action")
     return " ".join(words)

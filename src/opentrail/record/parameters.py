@@ -170,8 +170,14 @@ def answers_in_record(operation: Operation) -> bool:
 
 def response_elements(call: Call) -> dict[str, Any] | None:
     """`responseElements` of a call to any service but S3."""
+    if call.error is None and call.evidence.answered is not None:
+        return _answered(call) | call.evidence.answered
+    return _answered(call) or None
+
+
+def _answered(call: Call) -> dict[str, Any]:
     operation = call.operation
     if call.error is not None or not call.output or not answers_in_record(operation):
-        return None
+        return {}
     projection = Projection(operation.service.name, operation.facts.secrets)
-    return projection.structure(call.output, operation.output, "", 0) or None
+    return projection.structure(call.output, operation.output, "", 0)

@@ -13,11 +13,14 @@ from typing import Any, Final
 import msgspec
 
 from opentrail.call import Call
+from opentrail.errors import AwsError
 
 ANONYMOUS_ACCOUNT: Final = "anonymous"
 HIDDEN_OWNER: Final = "HIDDEN_DUE_TO_SECURITY_REASONS"
 """Shown to a refused caller in place of the account that owns the bucket."""
 REFUSALS: Final = frozenset({"AccessDenied", "AllAccessDisabled", "AccountProblem"})
+SECRETIVE: Final = frozenset({"kms"})
+"""Services whose refused calls only the caller's account gets (KMS guide, "Logging AWS KMS API calls")."""
 MAIL_GRANT: Final = "emailaddress"
 
 
@@ -39,9 +42,13 @@ def recipients_of(call: Call) -> tuple[Recipient, ...]:
             return ()
         return (Recipient(account, foreign=False, shared=True),)
     caller = principal.account_id or call.account_id
-    if not owner or owner == caller:
+    if not owner or owner == caller or (call.error is not None and _kept_quiet(call, call.error)):
         return (Recipient(caller, foreign=False, shared=False),)
     return (Recipient(caller, foreign=False, shared=True), Recipient(owner, foreign=True, shared=True))
+
+
+def _kept_quiet(call: Call, error: AwsError) -> bool:
+    return error.code == "AccessDeniedException" and call.operation.service.name in SECRETIVE
 
 
 def shown_owner(call: Call, recipient: Recipient) -> str:

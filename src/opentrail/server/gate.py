@@ -203,6 +203,12 @@ class Gate:
             call.bytes_out = len(response.body)
         call.bytes_in = call.request.body.received
         call.evidence.response_headers = response.headers
+        lines = self._lines(call)
+        if call.evidence.caused:
+            return [line for inner in call.evidence.caused for line in self._lines(inner)] + lines
+        return lines
+
+    def _lines(self, call: Call) -> list[Line]:
         return [Line("record", data) for data in build(call, self._clock.uuid, self._documented_names)]
 
     def _sealed(self, walk: Walk, response: Response) -> Response:

@@ -17,6 +17,7 @@ from opentrail.followers.delivery import DeliveryFollower
 from opentrail.followers.digests import DigestFollower
 from opentrail.followers.executions import ExecutionsFollower
 from opentrail.followers.history import HistoryFollower
+from opentrail.followers.keys import KeysFollower
 from opentrail.followers.lifecycle import LifecycleFollower
 from opentrail.followers.notifications import NotificationsFollower
 from opentrail.followers.queues import QueuesFollower
@@ -32,8 +33,9 @@ from opentrail.server.loops import end, follow, spawn
 from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.service import Service
-from opentrail.services import cloudtrail, codepipeline, events, iam, organizations, s3control, sns, sqs, sts
+from opentrail.services import cloudtrail, codepipeline, events, iam, kms, organizations, s3control, sns, sqs, sts
 from opentrail.services.identity import ensure_root
+from opentrail.services.kms_due import due_step
 from opentrail.services.s3 import service as s3
 from opentrail.services.s3.lifecycle_pass import lifecycle_step
 from opentrail.services.sts_sessions import role_session
@@ -46,7 +48,7 @@ from opentrail.targets.plugs import target_plugs
 
 SERVICES: dict[str, Service] = {
     module.service.name: module.service
-    for module in (s3, s3control, iam, sts, organizations, cloudtrail, events, codepipeline, sns, sqs)
+    for module in (s3, s3control, iam, sts, organizations, cloudtrail, events, codepipeline, sns, sqs, kms)
 }
 """The services that are built, by botocore's name."""
 KEY_FILE = "server.key"
@@ -140,6 +142,7 @@ def _followers(house: House) -> list[Follower]:
         DeliveryFollower(house),
         DigestFollower(house),
         LifecycleFollower(house, lifecycle_step),
+        KeysFollower(house, due_step),
         TopicsFollower(house),
         QueuesFollower(house),
         NotificationsFollower(house),
