@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from bench.measures_delivery import measure_delivery
 from bench.measures_large import measure_large
 from bench.measures_memory import measure_memory
 from bench.measures_pipeline import measure_pipeline
@@ -31,6 +32,7 @@ MEASURES: dict[str, Callable[[Run], list[Row]]] = {
     "large": measure_large,
     "recording": measure_recording,
     "pipeline": measure_pipeline,
+    "delivery": measure_delivery,
     "memory": measure_memory,
 }
 BUILD = Path("build")
@@ -43,7 +45,7 @@ REPORT_COLUMNS = 120
 @click.option("--only", multiple=True, type=click.Choice(list(MEASURES)), help="Measure just this; may be repeated.")
 @click.option("--json", "report", type=click.Path(path_type=Path, dir_okay=False), help="Also write raw figures here.")
 def main(quick: bool, only: Sequence[str], report: Path | None) -> None:
-    """Measure OpenTrail against nginx, moto and ministack on this machine. Takes about eight minutes."""
+    """Measure OpenTrail against nginx, moto and ministack on this machine. Takes about ten minutes."""
     signal.signal(signal.SIGTERM, _interrupted)
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.fields[measure]:10}"), BarColumn(), TimeElapsedColumn())
@@ -78,6 +80,7 @@ def _run(quick: bool, say: Callable[[str], None]) -> Run:
         seconds=2 if quick else 5,
         uploads=20 if quick else 50,
         calls=10_000 if quick else 100_000,
+        lines=50_000 if quick else 400_000,
         say=say,
     )
 

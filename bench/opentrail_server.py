@@ -42,14 +42,19 @@ class OpenTrail:
 def start_opentrail(processes: Processes, name: str = "opentrail", options: Sequence[str] = ()) -> OpenTrail:
     """A server on a fresh data directory, with its user."""
     port, key = free_port(), new_key()
+    pid = start_again(processes, name, options, port, key)
+    url = f"http://{LOOPBACK}:{port}"
+    return OpenTrail(name, url, client("s3", url, _user(url, key)), pid, key)
+
+
+def start_again(processes: Processes, name: str, options: Sequence[str], port: int, key: Key) -> int:
+    """A server on the data directory that is there, or on a fresh one; its process id."""
     program = Path(sys.executable).with_name("opentrail")
     if not program.exists():
         raise CannotRun("opentrail is not installed beside this Python; `make bench` sets it up")
     command = [str(program), "serve", "--data-dir", str(processes.directory / name), "--host", LOOPBACK]
     root = {"OPENTRAIL_ROOT_ACCESS_KEY_ID": key[0], "OPENTRAIL_ROOT_SECRET_ACCESS_KEY": key[1]}
-    pid = processes.start(name, [*command, "--port", str(port), *options], port, root)
-    url = f"http://{LOOPBACK}:{port}"
-    return OpenTrail(name, url, client("s3", url, _user(url, key)), pid, key)
+    return processes.start(name, [*command, "--port", str(port), *options], port, root)
 
 
 def new_key() -> Key:

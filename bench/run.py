@@ -25,6 +25,8 @@ class Run:
     uploads: int
     calls: int
     """How many calls the memory is looked at after."""
+    lines: int
+    """How many lines a trail has to catch up with."""
     say: Callable[[str], None]
 
     @contextmanager

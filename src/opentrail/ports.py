@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -279,4 +279,15 @@ class Follower(Protocol):
 
     async def run(self) -> None:
         """Follow for ever; cancelled at shutdown at any await. MUST resume from its cursor."""
+        ...
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """A follower that can tell how far it has come."""
+
+    name: str
+
+    def position(self) -> Seq:
+        """Every line up to this Seq is read; 0 before it has begun."""
         ...

@@ -68,9 +68,10 @@ class Verdict:
 
 
 def traverse(
-    ledger: FakeLedger, answer: dict[str, Any], arn: str, bucket: str, start: float, end: float, region: str
-) -> Verdict:
-    """Walk the chain as `aws cloudtrail validate-logs` does."""
+    ledger: FakeLedger, answer: dict[str, Any], arn: str, bucket: str, start: float, end: float, region: str,
+    *, backfill: bool = False,
+) -> Verdict:  # fmt: skip
+    """Walk the chain as `aws cloudtrail validate-logs` does, or its backfill digests."""
     verdict = Verdict()
     traverser = validation.create_digest_traverser(
         cloudtrail_client=PublicKeys(answer),
@@ -86,5 +87,5 @@ def traverse(
         account_id=re.split(":", arn)[4],
     )
     begin, stop = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
-    verdict.digests = list(traverser.traverse_digests(begin, stop))
+    verdict.digests = list(traverser.traverse_digests(begin, stop, is_backfill=backfill))
     return verdict

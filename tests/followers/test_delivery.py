@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 from collections import Counter
@@ -12,6 +13,7 @@ import pytest
 from opentrail.errors import AwsError
 from opentrail.followers import delivery_plan
 from opentrail.followers.delivery import DeliveryFollower
+from opentrail.followers.delivery_notices import has_notices
 from opentrail.rows.cloudtrail import CURSORS, PLANNED
 from opentrail.state import Unit
 from tests.fakes.house import NOW
@@ -239,6 +241,68 @@ async def test_a_topic_is_told_of_every_file():
     assert published[0]["Message"] == "CloudTrail validation message."
     assert json.loads(published[1]["Message"]) == {"s3Bucket": BUCKET, "s3ObjectKey": [key]}
     assert published[1]["TopicArn"] == f"arn:aws:sns:us-east-1:{ACCOUNT}:news"
+
+
+async def test_a_refused_notice_is_told_kept_and_sent_once():
+    house = trail_house()
+    await logging_trail(house, SnsTopicName="news")
+    follower = DeliveryFollower(house)
+    house.road.refuse["sns"] = AwsError("NotFound", status=404)
+    with pytest.raises(AwsError):
+        await follower.flush()
+    assert len(objects(house.ledger, "/CloudTrail/")) == 1, "the file does not wait for its notice"
+    status = await invoke(house, "GetTrailStatus", {"Name": "main"})
+    assert status["LatestNotificationError"] == "NotFound"
+    assert "LatestNotificationTime" not in status
+    del house.road.refuse["sns"]
+    again = trail_house(house.ledger, now=NOW + 60)
+    await DeliveryFollower(again).flush()
+    await DeliveryFollower(again).flush()
+    status = await invoke(again, "GetTrailStatus", {"Name": "main"})
+    assert "LatestNotificationError" not in status
+    assert status["LatestNotificationTime"] == NOW + 60
+    told = [
+        json.loads(given["Message"])["s3ObjectKey"] for _, service, _, given in again.road.calls if service == "sns"
+    ]
+    assert sorted(key for [key] in told) == sorted(key for _, key in objects(again.ledger, "/CloudTrail/"))
+
+
+async def test_a_notice_that_nobody_takes_is_given_up_after_a_day():
+    house = trail_house()
+    await logging_trail(house, "main", DATA_ONLY, SnsTopicName="news")
+    await append(house, data_record("PutObject", BUCKET, "mine"))
+    house.road.refuse["sns"] = AwsError("NotFound", status=404)
+    for later in (0, 86_000, 1_000):
+        house.clock.time += later
+        with contextlib.suppress(AwsError):
+            await DeliveryFollower(house).flush()
+    assert not has_notices(house, trail_id(house))
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_every_file_is_told_of_whatever_commit_a_crash_hits(after):
+    for step in range(1, 20):
+        ledger = CrashingLedger()
+        house = trail_house(ledger)
+        await logging_trail(house, SnsTopicName="news")
+        ledger.crash_at, ledger.crash_after = step, after
+        crashed = False
+        try:
+            await DeliveryFollower(house).flush()
+        except Crash:
+            crashed = True
+        ledger.crash_at = 0
+        again = trail_house(ledger)
+        await DeliveryFollower(again).flush()
+        published = [
+            json.loads(line["requestParameters"]["message"])["s3ObjectKey"][0]
+            for _, line in log_lines(ledger)
+            if line["eventName"] == "Publish" and line["requestParameters"]
+        ]
+        assert sorted(published) == sorted(key for _, key in objects(ledger, "/CloudTrail/")), step
+        if not crashed:
+            return
+    raise AssertionError("the delivery never came to its end")
 
 
 async def test_the_cursor_passes_what_a_trail_does_not_log():

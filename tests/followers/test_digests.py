@@ -10,6 +10,8 @@ import json
 import pytest
 
 from opentrail.errors import AwsError
+from opentrail.followers import digest_chain
+from opentrail.followers import digests as digests_module
 from opentrail.followers.delivery import DeliveryFollower
 from opentrail.followers.digests import DigestFollower
 from opentrail.followers.trail_sweep import sweep
@@ -97,15 +99,153 @@ async def test_an_hour_without_files_has_a_digest_too():
     assert newest["newestEventTime"] is None
 
 
-async def test_after_an_outage_one_digest_covers_what_was_missed():
+async def test_after_an_outage_each_missed_hour_has_its_digest():
     house = trail_house()
     await logging_trail(house, EnableLogFileValidation=True)
     await DigestFollower(house).step()
     house.clock.time += 10 * HOUR + 5
+    await append(house, record("Afterwards", house.clock.time))
+    await DeliveryFollower(house).flush()
+    await DigestFollower(house).step()
+    house.clock.time += HOUR
     await DigestFollower(house).step()
     verdict = await judged(house)
     assert verdict.complaints == []
-    assert [digest["digestEndTime"] for digest in verdict.digests] == ["2026-09-22T00:13:20Z", "2026-09-21T14:13:20Z"]
+    assert len(verdict.digests) == 12
+    assert [len(digest["logFiles"]) for digest in verdict.digests] == [1, *[0] * 11]
+    for newer, older in zip(verdict.digests, verdict.digests[1:], strict=False):
+        assert newer["digestStartTime"] == older["digestEndTime"]
+
+
+async def test_a_longer_outage_than_a_week_is_made_up_for_by_a_bounded_number(monkeypatch):
+    monkeypatch.setattr(digest_chain, "LATE_DIGESTS_MAX", 3)
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    await DigestFollower(house).step()
+    house.clock.time += 10 * HOUR
+    await DigestFollower(house).step()
+    verdict = await judged(house)
+    assert verdict.complaints == []
+    assert [digest["digestEndTime"][8:13] for digest in verdict.digests] == [
+        "22T00", "21T23", "21T22", "21T21", "21T14",
+    ]  # fmt: skip
+
+
+async def test_late_digests_are_signed_with_the_key_of_their_time():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    await DigestFollower(house).step()
+    house.clock.time += 31 * 24 * HOUR
+    await DigestFollower(house).step()
+    ended = NOW + 29 * 24 * HOUR
+    answer = await invoke(house, "ListPublicKeys", {"StartTime": ended - HOUR, "EndTime": ended + 2 * HOUR})
+    assert len(answer["PublicKeyList"]) == 1, "whoever checks that time asks for the keys of that time"
+    verdict = traverse(house.ledger, answer, ARN, BUCKET, ended - HOUR, ended, "us-east-1")
+    assert verdict.complaints == []
+    assert verdict.digests
+
+
+async def late_file(house) -> None:
+    """A log file whose delivery began in an hour that is sealed by now."""
+    await append(house, record("Late", house.clock.time))
+    house.clock.time -= HOUR / 2
+    await DeliveryFollower(house).flush()
+    house.clock.time += HOUR / 2
+
+
+async def test_files_that_a_digest_came_too_early_for_are_named_by_a_backfill_digest():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    digests = DigestFollower(house)
+    await digests.step()
+    house.clock.time += 1
+    await hours(house, 1)
+    for _ in range(2):
+        await late_file(house)
+        await digests.step()
+        await hours(house, 1)
+    backfills = [digest for digest in await backfilled(house) if digest["logFiles"]]
+    keys = [digest["digestS3Object"] for digest in backfills]
+    assert len(keys) == 2
+    assert all(key.endswith("_backfill.json.gz") for key in keys)
+    assert backfills[0]["previousDigestS3Object"] == keys[1]
+    assert backfills[1]["previousDigestS3Object"] is None
+    standard = await judged(house)
+    assert standard.complaints == []
+    windows = {digest["digestEndTime"]: digest["digestStartTime"] for digest in standard.digests}
+    for digest in backfills:
+        assert windows[digest["digestEndTime"]] == digest["digestStartTime"]
+    metadata = objects(house.ledger)[BUCKET, keys[0]]["metadata"]
+    assert set(metadata) == {"signature", "signature-algorithm", "backfill-generation-timestamp"}
+    named = [file["s3Object"] for digest in [*standard.digests, *backfills] for file in digest["logFiles"]]
+    assert sorted(named) == sorted(key for _, key in objects(house.ledger, "/CloudTrail/"))
+
+
+async def backfilled(house) -> list[dict]:
+    """The backfill digests that the CLI accepts, newest first."""
+    end = house.clock.time + HOUR
+    answer = await invoke(house, "ListPublicKeys", {"StartTime": NOW - HOUR, "EndTime": end + HOUR})
+    verdict = traverse(house.ledger, answer, ARN, BUCKET, NOW - 2 * HOUR, end, "us-east-1", backfill=True)
+    assert verdict.complaints == []
+    return verdict.digests
+
+
+async def test_a_window_has_one_backfill_digest_and_what_comes_later_goes_into_the_next_digest():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    digests = DigestFollower(house)
+    await digests.step()
+    house.clock.time += 1
+    await hours(house, 1)
+    for _ in range(2):
+        await late_file(house)
+        await digests.step()
+    house.clock.time += HOUR
+    await digests.step()
+    verdict, backfills = await judged(house), await backfilled(house)
+    assert [len(digest["logFiles"]) for digest in backfills] == [1]
+    named = [file["s3Object"] for digest in [*verdict.digests, *backfills] for file in digest["logFiles"]]
+    assert sorted(named) == sorted(key for _, key in objects(house.ledger, "/CloudTrail/"))
+
+
+async def test_a_digest_of_more_files_than_one_may_name_has_a_backfill(monkeypatch):
+    monkeypatch.setattr(digest_chain, "FILES_PER_DIGEST_MAX", 2)
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    digests, delivery = DigestFollower(house), DeliveryFollower(house)
+    await digests.step()
+    house.clock.time += 1
+    for number in range(5):
+        await append(house, record(f"Call{number}", house.clock.time))
+        await delivery.flush()
+    house.clock.time += HOUR
+    await digests.step()
+    house.clock.time += HOUR
+    await digests.step()
+    verdict, backfills = await judged(house), await backfilled(house)
+    assert verdict.complaints == []
+    assert [len(digest["logFiles"]) for digest in backfills] == [2]
+    named = [file["s3Object"] for digest in [*verdict.digests, *backfills] for file in digest["logFiles"]]
+    assert sorted(named) == sorted(key for _, key in objects(house.ledger, "/CloudTrail/"))
+
+
+async def test_a_digest_waits_a_moment_for_the_files_under_way():
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    digests, delivery = DigestFollower(house), DeliveryFollower(house)
+    await digests.step()
+    house.clock.time += HOUR - 30
+    await append(house, record("Just", house.clock.time))
+    house.road.refuse[BUCKET] = AwsError("SlowDown", status=503)
+    with pytest.raises(AwsError):
+        await delivery.flush()
+    house.clock.time += 31
+    del house.road.refuse[BUCKET]
+    await digests.step()
+    assert len(objects(house.ledger, "CloudTrail-Digest")) == 1
+    house.clock.time += digests_module.GRACE_SECONDS_MAX
+    await digests.step()
+    assert len(objects(house.ledger, "CloudTrail-Digest")) == 2
 
 
 async def test_a_last_digest_follows_the_end_of_logging_and_a_new_chain_its_restart():
@@ -126,6 +266,8 @@ async def test_a_last_digest_follows_the_end_of_logging_and_a_new_chain_its_rest
     await digests.step()
     assert len((await judged(house)).digests) == len(ended.digests)
     await invoke(house, "StartLogging", {"Name": "main"})
+    await digests.step()
+    house.clock.time += 1
     await hours(house, 2)
     verdict = await judged(house)
     assert verdict.complaints == ["gap"]

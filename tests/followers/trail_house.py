@@ -53,7 +53,7 @@ class CrashingLedger(FakeLedger):
 
 
 class StoreRoad:
-    """A `ports.Road` to a store of objects. `refuse` maps a bucket to the error of every call on it."""
+    """A `ports.Road` to a store of objects. `refuse` maps a bucket to the error of every call on it, and `sns`."""
 
     def __init__(self, ledger: FakeLedger, clock: FakeClock) -> None:
         self.ledger = ledger
@@ -74,8 +74,8 @@ class StoreRoad:
         also: Writes | None = None,
     ) -> InternalAnswer:
         self.calls.append((principal, service, operation, input))
-        if service == "s3" and input["Bucket"] in self.refuse:
-            raise self.refuse[input["Bucket"]]
+        if (place := input["Bucket"] if service == "s3" else service) in self.refuse:
+            raise self.refuse[place]
         writes = Writes()
         if operation == "PutObject":
             stored = {"body": body, "metadata": input.get("Metadata", {}), "type": input.get("ContentType", "")}
@@ -148,6 +148,9 @@ def data_record(name: str, bucket: str, key: str, at: float = NOW, **more: Any) 
 def own_record(operation: str, given: Shape, at: float) -> bytes:
     """What a call of CloudTrail's own leaves behind."""
     identity = {"type": "AWSService", "invokedBy": "cloudtrail.amazonaws.com"}
+    if operation == "Publish":
+        shown = {"message": given["Message"]} if given["Message"].startswith("{") else None
+        return record(operation, at, userIdentity=identity, eventSource="sns.amazonaws.com", requestParameters=shown)
     if operation != "PutObject":
         return record(operation, at, userIdentity=identity, eventSource="s3.amazonaws.com", readOnly=True)
     return data_record("PutObject", given["Bucket"], given["Key"], at, userIdentity=identity)

@@ -6,9 +6,10 @@ import datetime
 import gzip
 import json
 import re
+import zlib
 
 from opentrail.record.build import build
-from opentrail.record.log_file import compress, log_file_key, render_log_file, sha256_hex, unique_name
+from opentrail.record.log_file import PIECE_LINES, compress, log_file_key, pack_log_file, sha256_hex, unique_name
 from tests.record.made import call, counter
 
 NOON = datetime.datetime(2024, 5, 1, 12, 5, 59, tzinfo=datetime.UTC)
@@ -16,17 +17,31 @@ NOON = datetime.datetime(2024, 5, 1, 12, 5, 59, tzinfo=datetime.UTC)
 
 def test_lines_go_in_as_they_are():
     lines = build(call(), counter()) + build(call(), counter())
-    text = render_log_file(lines)
+    packed, sha256 = pack_log_file(lines)
+    text = gzip.decompress(packed)
     assert text == b'{"Records":[' + lines[0] + b"," + lines[1] + b"]}"
     assert len(json.loads(text)["Records"]) == 2
-    assert render_log_file([]) == b'{"Records":[]}'
+    assert sha256 == sha256_hex(text)
+    assert gzip.decompress(pack_log_file([])[0]) == b'{"Records":[]}'
+
+
+def test_a_file_made_in_pieces_is_one_text_and_one_gzip_member():
+    for count in (1, PIECE_LINES - 1, PIECE_LINES, PIECE_LINES + 1, 3 * PIECE_LINES):
+        lines = [b'{"n":%d}' % number for number in range(count)]
+        packed, sha256 = pack_log_file(lines)
+        inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        text = inflater.decompress(packed)
+        assert inflater.eof
+        assert inflater.unused_data == b""
+        assert text == b'{"Records":[' + b",".join(lines) + b"]}"
+        assert sha256 == sha256_hex(text)
+        assert pack_log_file(lines) == (packed, sha256)
 
 
 def test_compression_is_a_function_of_the_text():
-    text = render_log_file([b'{"a":1}'])
-    assert compress(text) == compress(text)
-    assert compress(text)[4:8] == b"\0\0\0\0"
-    assert gzip.decompress(compress(text)) == text
+    assert compress(b"text") == compress(b"text")
+    assert compress(b"text")[4:8] == pack_log_file([])[0][4:8] == b"\0\0\0\0"
+    assert gzip.decompress(compress(b"text")) == b"text"
 
 
 def test_the_key_has_region_account_and_minute_of_delivery():

@@ -14,8 +14,9 @@ from collections import defaultdict
 import msgspec
 
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
+from opentrail.followers.delivery_notices import announce, has_notices
 from opentrail.followers.delivery_plan import TRAIL_BYTES_MAX, Pending, addressed, put_plan
-from opentrail.followers.delivery_write import is_own_look, look_at_bucket, note_failure, notify, write_file
+from opentrail.followers.delivery_write import is_own_look, look_at_bucket, note_failure, write_file
 from opentrail.followers.lines import epoch
 from opentrail.ports import Line, Seq
 from opentrail.record.event_selectors import read_record
@@ -23,8 +24,8 @@ from opentrail.rows.cloudtrail import CURSORS, PLANNED, DeliveryCursor, PlannedF
 from opentrail.rows.timelines import Timeline, Timelines
 from opentrail.state import House, Unit
 
-READ_LINES = 500
-"""Lines taken at once before other work gets its turn."""
+READ_LINES = 128
+"""Lines taken at once before other work gets its turn: some two milliseconds, which is what a call then waits longer."""
 TICK_SECONDS = 1.0
 """How often due deliveries are looked for, at the least."""
 TICK_MIN_SECONDS = 0.01
@@ -35,6 +36,10 @@ RETRY_MIN_SECONDS = 1.0
 RETRY_MAX_SECONDS = 300.0
 PARALLEL_TRAILS = 4
 """Trails that deliver at the same time."""
+
+Work = tuple[str, bool]
+"""A trail's id, and what is to be done for it: False its files, True the notices of them. A topic's trouble never delays
+a file."""
 
 log = logging.getLogger("opentrail.delivery")
 
@@ -52,8 +57,12 @@ class DeliveryFollower:
         self._pending: dict[str, Pending] = {}
         self._reading = asyncio.Lock()
         self._slots = asyncio.Semaphore(PARALLEL_TRAILS)
-        self._drains: dict[str, asyncio.Task[None]] = {}
+        self._drains: dict[Work, asyncio.Task[None]] = {}
         self._delivering: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def position(self) -> Seq:
+        """`ports.Reading`."""
+        return max(self._cursor, 0)
 
     async def run(self) -> None:
         """Follow for ever, from the cursors of the trails."""
@@ -70,11 +79,13 @@ class DeliveryFollower:
             await self._gather()
             await self._plan([*self._pending, *(each.id for each in self._timelines if self._lags(each))])
         failures = []
-        for trail_id in self._planned_trails():
-            try:
-                await self._deliver(trail_id)
-            except AwsError as error:
-                failures.append(error)
+        for notices in (False, True):
+            for work in self._work():
+                if work[1] is notices:
+                    try:
+                        await self._do(work)
+                    except AwsError as error:
+                        failures.append(error)
         if failures:
             raise failures[0]
 
@@ -96,27 +107,31 @@ class DeliveryFollower:
 
     async def _read(self) -> None:
         while True:
-            await self._house.ledger.wait(self._cursor)
-            async with self._reading:
-                await self._gather()
+            head = await self._house.ledger.wait(self._cursor)
+            while self._cursor < head:  # between two pages, what is due is planned, however much there is to read
+                async with self._reading:
+                    await self._gather_page(head)
 
     async def _gather(self) -> None:
-        """Sort every durable line to the trails that log it; plan ahead of time what has become large."""
-        ledger = self._house.ledger
-        head = ledger.head()
+        """Sort every durable line to the trails that log it."""
+        head = self._house.ledger.head()
+        while self._cursor < head:
+            await self._gather_page(head)
+
+    async def _gather_page(self, head: Seq) -> None:
+        """Sort some lines, and plan ahead of time what has become large."""
         self._timelines.refresh()
         if not self._timelines:  # a trail made after `head` was taken has nothing to log up to there
             self._cursor = max(self._cursor, head)
-        while self._cursor < head:
-            lines = ledger.read(self._cursor, READ_LINES)
-            self._timelines.refresh()
-            for seq, line in lines:
+            return
+        lines = self._house.ledger.read(self._cursor, READ_LINES)
+        self._timelines.refresh()
+        for start in range(0, len(lines), READ_LINES):  # the ledger gives whole batches, and those may be large
+            for seq, line in lines[start : start + READ_LINES]:
                 self._take(seq, line)
-            self._cursor = lines[-1][0] if lines else head
-            await self._plan(
-                [trail_id for trail_id, pending in self._pending.items() if pending.size > TRAIL_BYTES_MAX]
-            )
             await asyncio.sleep(0)
+        self._cursor = lines[-1][0] if lines else head
+        await self._plan([trail_id for trail_id, pending in self._pending.items() if pending.size > TRAIL_BYTES_MAX])
 
     def _take(self, seq: Seq, line: Line) -> None:
         if line.kind != "record":
@@ -161,9 +176,9 @@ class DeliveryFollower:
         while True:
             async with self._reading:
                 await self._plan_due()
-            for trail_id in self._planned_trails():
-                if trail_id not in self._drains:
-                    self._drains[trail_id] = group.create_task(self._drain(trail_id))
+            for work in self._work():
+                if work not in self._drains:
+                    self._drains[work] = group.create_task(self._drain(work))
             await asyncio.sleep(pause)
 
     async def _plan_due(self) -> None:
@@ -188,30 +203,37 @@ class DeliveryFollower:
         changed = through < max(timeline.periods[-1].since, members) <= self._cursor
         return changed or self._cursor - through > CURSOR_LAG_LINES
 
-    def _planned_trails(self) -> list[str]:
-        """Trails that have planned files: one seek for each of them."""
+    def _work(self) -> list[Work]:
+        """What there is to do: two seeks for each trail."""
         unit = Unit(self._house, 0.0)
-        return [timeline.id for timeline in self._timelines if PLANNED.page(unit, timeline.id, limit=1)]
+        found = [(each.id, False) for each in self._timelines if PLANNED.page(unit, each.id, limit=1)]
+        return found + [(each.id, True) for each in self._timelines if has_notices(self._house, each.id)]
 
-    async def _drain(self, trail_id: str) -> None:
-        """Deliver a trail's planned files, however long that takes."""
+    async def _drain(self, work: Work) -> None:
+        """Deliver a trail's planned files, or tell of them, however long that takes."""
         delay = RETRY_MIN_SECONDS
         try:
             while True:
                 try:
                     async with self._slots:
-                        await self._deliver(trail_id)
+                        await self._do(work)
                     return
                 except (AwsError, Conflict, LedgerUnavailable):
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, RETRY_MAX_SECONDS)
         finally:
-            del self._drains[trail_id]
+            del self._drains[work]
 
-    async def _deliver(self, trail_id: str) -> None:
-        """Deliver a trail's planned files in order; raises at the first that fails, once its status says so."""
+    async def _do(self, work: Work) -> None:
+        """Do it in order; raises at the first that fails, once the trail's status says so. One at a time for a trail,
+        since both write its status."""
+        trail_id, notices = work
         async with self._delivering[trail_id]:
-            await self._deliver_in_order(trail_id)
+            timeline = self._timelines.get(trail_id)
+            if not notices:
+                await self._deliver_in_order(trail_id)
+            elif timeline is not None:
+                await announce(self._house, trail_id, timeline.newest)
 
     async def _deliver_in_order(self, trail_id: str) -> None:
         looked_at = 0.0
@@ -232,8 +254,6 @@ class DeliveryFollower:
                 if await self._readdress(timeline, number, row):
                     continue
                 raise
-            if row.topic_arn:
-                await notify(self._house, trail_id, timeline.newest, row)
 
     async def _readdress(self, timeline: Timeline, number: int, row: PlannedFile) -> bool:
         """A file that could not be delivered goes where the trail delivers by now, if that is elsewhere."""

@@ -7,7 +7,6 @@ written under the same name again, or the file is delivered. Knows nothing of se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import msgspec
 
@@ -15,15 +14,17 @@ from opentrail.call import Shape
 from opentrail.errors import AwsError
 from opentrail.followers.lines import chosen_lines
 from opentrail.record.event_selectors import RecordHead
-from opentrail.record.log_file import CONTENT_ENCODING, CONTENT_TYPE, compress, render_log_file, sha256_hex
+from opentrail.record.log_file import CONTENT_ENCODING, CONTENT_TYPE, pack_log_file
 from opentrail.rows.cloudtrail import (
     DELIVERED,
     DELIVERY_ACL,
     DELIVERY_PRINCIPAL,
     DELIVERY_STATUS,
+    NOTICES,
     PLANNED,
     DeliveredFile,
     DeliveryStatus,
+    FileNotice,
     PlannedFile,
     TrailConfig,
     as_cloudtrail,
@@ -64,11 +65,14 @@ async def look_at_bucket(house: House, config: TrailConfig, row: PlannedFile) ->
 
 
 async def write_file(house: House, trail_id: str, config: TrailConfig, number: int, row: PlannedFile) -> None:
-    """Deliver the file and end its plan; raises the AwsError of PutObject, Conflict if somebody else delivered it."""
+    """Deliver the file, end its plan and leave a notice for the topic, if there is one.
+
+    Raises the AwsError of PutObject, Conflict if somebody else delivered it.
+    """
     lines = [line.data async for _, line in chosen_lines(house.ledger, row.runs)]
     if len(lines) != sum(count for _, count in row.runs):
         raise AwsError("InternalError", f"Lines of log file {row.key} are missing in the ledger.", 500)
-    body, sha256 = await asyncio.to_thread(_rendered, lines)
+    body, sha256 = await asyncio.to_thread(pack_log_file, lines)
     unit = Unit(house, house.clock.now())
     if PLANNED.get(unit, trail_id, padded(number)) is None:
         return
@@ -81,7 +85,16 @@ async def write_file(house: House, trail_id: str, config: TrailConfig, number: i
             bucket=row.bucket, key=row.key, sha256=sha256, oldest=row.oldest, newest=row.newest, at=at
         )
         DELIVERED.put(unit, delivered, trail_id, place, padded(number))
-    done = msgspec.structs.replace(status, delivered_at=at, attempted_at=at, error="")
+    if row.topic_arn:
+        NOTICES.put(unit, FileNotice(row.topic_arn, row.bucket, row.key, place, at), trail_id, padded(number))
+    done = msgspec.structs.replace(
+        status,
+        delivered_at=at,
+        attempted_at=at,
+        error="",
+        files=status.files + 1,
+        events=status.events + len(lines),
+    )
     DELIVERY_STATUS.put(unit, done, trail_id, place)
     target = put_object_input(row.bucket, row.key)
     await house.road.call(
@@ -89,13 +102,8 @@ async def write_file(house: House, trail_id: str, config: TrailConfig, number: i
     )
 
 
-def _rendered(lines: Sequence[bytes]) -> tuple[bytes, str]:
-    text = render_log_file(lines)
-    return compress(text), sha256_hex(text)
-
-
 def status_of(house: House, trail_id: str, place: str) -> DeliveryStatus:
-    """The status row as it is; only the delivery writes it."""
+    """The status row as it is; only the delivery and its notices write it, one at a time for a trail."""
     return DELIVERY_STATUS.get(Unit(house, 0.0), trail_id, place) or DeliveryStatus()
 
 
@@ -104,27 +112,6 @@ async def note_failure(house: House, trail_id: str, config: TrailConfig, row: Pl
     unit = Unit(house, house.clock.now())
     place = place_of(config, row.account_id, row.region)
     status = status_of(house, trail_id, place)
-    failed = msgspec.structs.replace(status, error=error.code, attempted_at=unit.now)
+    failed = msgspec.structs.replace(status, error=error.code, attempted_at=unit.now, failures=status.failures + 1)
     DELIVERY_STATUS.put(unit, failed, trail_id, place)
-    await house.ledger.commit(unit.writes, ())
-
-
-async def notify(house: House, trail_id: str, config: TrailConfig, row: PlannedFile) -> None:
-    """Tell the trail's topic of a delivered file, once; what became of it is part of the trail's status.
-
-    A crash between the delivery and the message loses the message, never the file.
-    """
-    message = msgspec.json.encode({"s3Bucket": row.bucket, "s3ObjectKey": [row.key]}).decode()
-    region = row.topic_arn.split(":")[3]
-    place = place_of(config, row.account_id, row.region)
-    unit = Unit(house, house.clock.now())
-    status = status_of(house, trail_id, place)
-    publish = {"TopicArn": row.topic_arn, "Message": message}
-    try:
-        await house.road.call(as_cloudtrail(config), "sns", "Publish", publish, region=region)
-        status = msgspec.structs.replace(status, notified_at=unit.now, notification_error="")
-    except AwsError as error:
-        status = msgspec.structs.replace(status, notification_error=error.code)
-    noted = msgspec.structs.replace(status, notification_attempted_at=unit.now)
-    DELIVERY_STATUS.put(unit, noted, trail_id, place)
     await house.ledger.commit(unit.writes, ())

@@ -25,6 +25,7 @@ from opentrail.rows.cloudtrail import (
     DigestChain,
     DigestPlan,
     DigestStatus,
+    SealedDigest,
     TrailConfig,
     as_cloudtrail,
     read_place,
@@ -32,7 +33,9 @@ from opentrail.rows.cloudtrail import (
 from opentrail.state import House, Unit
 
 FILES_PER_DIGEST_MAX = 5_000
-"""Log files named by one digest; the rest go into the next."""
+"""Log files named by one digest; the rest of its window go into a backfill digest, and then into the next."""
+LATE_DIGESTS_MAX = 168
+"""Digests written one after the other to make up for an outage: a week of hours."""
 
 
 def waiting_files(unit: Unit, trail_id: str, place: str) -> list[tuple[str, DeliveredFile]]:
@@ -42,24 +45,38 @@ def waiting_files(unit: Unit, trail_id: str, place: str) -> list[tuple[str, Deli
 
 
 def regular_end(chain: DigestChain, now: float, interval: int) -> int:
-    """When the next regular digest ends, or 0 if it is not due. After an outage one digest covers what was missed."""
+    """When the next regular digest ends, or 0 if it is not due. After an outage each missed window has its digest; of
+    more than LATE_DIGESTS_MAX, the first covers what is too much."""
     passed = math.floor((now - chain.end) / interval)
-    return chain.end + passed * interval if passed >= 1 else 0
+    return chain.end + max(1, passed - LATE_DIGESTS_MAX) * interval if passed >= 1 else 0
+
+
+def has_stragglers(unit: Unit, trail_id: str, place: str, chain: DigestChain) -> bool:
+    """Were files delivered in the newest digest's window that it does not name? They belong into a backfill digest.
+
+    Source: CloudTrail user guide, digest file structure: backfill digests name what the original did not, because of
+    delays. Files from before that window, or after its backfill digest, go into the next digest like any other.
+    """
+    waiting = DELIVERED.page(unit, trail_id, place, limit=1)
+    return bool(waiting) and chain.backfilled < chain.end and 0 < chain.start < waiting[0][1].at < chain.end
 
 
 async def plan(
     house: House, keys: SigningKeys, trail_id: str, place: str, config: TrailConfig, chain: DigestChain, end: int,
     *, interval: int, final: bool = False,
 ) -> DigestChain:  # fmt: skip
-    """Decide the digest that ends at `end`; the decision is durable on return."""
+    """Decide the digest that ends at `end`; the decision is durable on return. One that ends where the chain does is a
+    backfill digest, or the first."""
     account_id, region = read_place(config, place)
-    name = await keys.current(region)
-    unit = Unit(house, house.clock.now())
+    now = house.clock.now()
+    starting = not chain.signature
+    backfill = end == chain.end and not starting
+    name = await keys.at(region, now if backfill else end)
+    unit = Unit(house, now)
     CHAINS.get(unit, trail_id, place)
     named = [number for number, file in waiting_files(unit, trail_id, place) if final or file.at <= end]
-    starting = not chain.signature
     planned = DigestPlan(
-        start=end - interval if starting and chain.end == end else chain.end,
+        start=chain.start if backfill else end - interval if starting and chain.end == end else chain.end,
         end=end,
         bucket=config.bucket,
         prefix=config.prefix,
@@ -67,6 +84,7 @@ async def plan(
         through=named[-1] if named else "",
         final=final and len(named) < FILES_PER_DIGEST_MAX,
         organization_id=config.organization_id or ("" if account_id == config.account_id else chain.organization_id),
+        generated=max(int(now), 1) if backfill else 0,
     )
     chain = msgspec.structs.replace(chain, planned=planned)
     CHAINS.put(unit, chain, trail_id, place)
@@ -92,31 +110,51 @@ async def write(
         planned.prefix,
         planned.organization_id,
     )
-    previous = (
-        digest.PreviousDigest(chain.bucket, chain.key, chain.sha256, chain.signature) if chain.signature else None
-    )
     start, end = datetime.fromtimestamp(planned.start, UTC), datetime.fromtimestamp(planned.end, UTC)
     private = keys.private(region, planned.fingerprint)
     files = [_entry(file) for _, file in named]
-    sealed = await asyncio.to_thread(digest.seal_digest, private, lies, start, end, files, previous)
+    previous, late = _previous(chain, planned), planned.generated > 0
+    sealed = await asyncio.to_thread(digest.seal_digest, private, lies, start, end, files, previous, late)
     for number, _ in named:
         DELIVERED.delete(unit, trail_id, place, number)
-    advanced = DigestChain(
-        account_id=chain.account_id,
-        end=planned.end,
-        bucket=sealed.s3_bucket,
-        key=sealed.s3_object,
-        sha256=sha256_hex(sealed.document),
-        signature=sealed.signature,
-        closed=planned.final,
-        organization_id=planned.organization_id,
-    )
-    CHAINS.put(unit, advanced, trail_id, place)
-    DIGEST_STATUS.put(unit, DigestStatus(delivered_at=unit.now), trail_id, place)
-    target = put_object_input(sealed.s3_bucket, sealed.s3_object, digest.digest_metadata(sealed.signature))
+    CHAINS.put(unit, _advanced(chain, planned, sealed), trail_id, place)
+    status = DIGEST_STATUS.get(unit, trail_id, place) or DigestStatus()
+    done = DigestStatus(delivered_at=unit.now, digests=status.digests + 1, failures=status.failures)
+    DIGEST_STATUS.put(unit, done, trail_id, place)
+    generated = datetime.fromtimestamp(planned.generated, UTC) if late else None
+    target = put_object_input(sealed.s3_bucket, sealed.s3_object, digest.digest_metadata(sealed.signature, generated))
     body = compress(sealed.document)
     await house.road.call(
         as_cloudtrail(config), "s3", "PutObject", target, region=config.home_region, body=body, also=unit.writes
+    )
+
+
+def _previous(chain: DigestChain, planned: DigestPlan) -> digest.PreviousDigest | None:
+    """The digest before, of the same kind; none for the first of either."""
+    if planned.generated:
+        last = chain.backfill
+        return digest.PreviousDigest(last.bucket, last.key, last.sha256, last.signature) if last else None
+    if not chain.signature:
+        return None
+    return digest.PreviousDigest(chain.bucket, chain.key, chain.sha256, chain.signature)
+
+
+def _advanced(chain: DigestChain, planned: DigestPlan, sealed: digest.SealedDigest) -> DigestChain:
+    """The chain with one digest more."""
+    last = SealedDigest(sealed.s3_bucket, sealed.s3_object, sha256_hex(sealed.document), sealed.signature)
+    if planned.generated:
+        return msgspec.structs.replace(chain, planned=None, backfilled=planned.end, backfill=last)
+    return msgspec.structs.replace(
+        chain,
+        start=planned.start,
+        end=planned.end,
+        bucket=last.bucket,
+        key=last.key,
+        sha256=last.sha256,
+        signature=last.signature,
+        planned=None,
+        closed=planned.final,
+        organization_id=planned.organization_id,
     )
 
 

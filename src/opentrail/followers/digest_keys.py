@@ -28,29 +28,31 @@ class SigningKeys:
         self._house = house
         self._opened: dict[str, rsa.RSAPrivateKey] = {}
 
-    async def current(self, region: str) -> str:
-        """The fingerprint of the key that signs now; its row is durable on return."""
-        now = self._house.clock.now()
-        unit = Unit(self._house, now)
+    async def at(self, region: str, moment: float) -> str:
+        """The fingerprint of the key that signs digests which end at a moment; its row is durable on return.
+
+        A digest that is late is signed with the key of its time, since whoever checks that time asks for no other.
+        """
+        unit = Unit(self._house, self._house.clock.now())
         for _, row in SIGNING_KEYS.all(unit, region):
-            if row.valid_from <= now < row.valid_until:
+            if row.valid_from <= moment < row.valid_until:
                 return row.fingerprint
         key = await asyncio.to_thread(rsa.generate_private_key, _PUBLIC_EXPONENT, KEY_BITS)
-        row = self._sealed(key, int(now))
+        row = self._sealed(key, int(moment))
         SIGNING_KEYS.put(unit, row, region, row.fingerprint)
         await self._house.ledger.commit(unit.writes, ())
         self._opened[row.fingerprint] = key
         return row.fingerprint
 
-    def _sealed(self, key: rsa.RSAPrivateKey, now: int) -> SigningKey:
+    def _sealed(self, key: rsa.RSAPrivateKey, since: int) -> SigningKey:
         public = public_key_der(key.public_key())
         private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         return SigningKey(
             fingerprint=fingerprint(public),
             public=public,
             sealed=self._house.seal.seal(private, SIGNING_KEY_PURPOSE),
-            valid_from=now,
-            valid_until=now + VALIDITY_SECONDS,
+            valid_from=since,
+            valid_until=since + VALIDITY_SECONDS,
         )
 
     def private(self, region: str, name: str) -> rsa.RSAPrivateKey:

@@ -35,6 +35,9 @@ from opentrail.state import House, Unit
 TICK_SECONDS = 1.0
 """How often trails are looked at, at the most."""
 SWEEP_SECONDS = 3_600.0
+GRACE_SECONDS_MAX = 60.0
+"""How long a digest waits for log files that are being delivered when its window ends; a quarter of the interval at the
+most. What comes later still goes into a backfill digest."""
 RETRY_MIN_SECONDS = 1.0
 RETRY_MAX_SECONDS = 300.0
 
@@ -155,17 +158,26 @@ class DigestFollower:
         final = False
         if planned is not None:
             end, final = planned.end, planned.final
-        elif not chain.signature:
+        elif not chain.signature or digest_chain.has_stragglers(Unit(self._house, now), timeline.id, place, chain):
             end = chain.end
-        elif not self._is_wanted(timeline, place) and self._is_delivered(timeline, chain):
-            end, final = max(math.ceil(now), chain.end + 1), True
         else:
-            end = max(digest_chain.regular_end(chain, now, self._interval), until)
-        if end <= chain.end and chain.signature:
+            end, final = self._next_end(timeline, place, chain, now, until)
+        if not end:
             return chain
         return await digest_chain.plan(
             self._house, self._keys, timeline.id, place, config, chain, end, interval=self._interval, final=final
         )
+
+    def _next_end(self, timeline: Timeline, place: str, chain: DigestChain, now: float, until: int) -> tuple[int, bool]:
+        """When the next digest ends, and whether it is the last; 0 if none is due."""
+        end = digest_chain.regular_end(chain, now, self._interval)
+        if end and now < end + min(GRACE_SECONDS_MAX, self._interval / 4) and not until:
+            planned = PLANNED.page(Unit(self._house, now), timeline.id, limit=1)
+            return (0, False) if planned else (end, False)
+        if not end and not self._is_wanted(timeline, place) and self._is_delivered(timeline, chain):
+            return max(math.ceil(now), chain.end + 1), True
+        end = max(end, until)
+        return (end, False) if end > chain.end else (0, False)
 
     def _is_delivered(self, timeline: Timeline, chain: DigestChain) -> bool:
         """Everything that the trail logged until its logging ended, or the member left, lies in its bucket."""
@@ -178,7 +190,8 @@ class DigestFollower:
     async def _note_failure(self, trail_id: str, place: str, error: AwsError) -> None:
         unit = Unit(self._house, self._house.clock.now())
         status = DIGEST_STATUS.get(unit, trail_id, place) or DigestStatus()
-        DIGEST_STATUS.put(unit, msgspec.structs.replace(status, error=error.code), trail_id, place)
+        failed = msgspec.structs.replace(status, error=error.code, failures=status.failures + 1)
+        DIGEST_STATUS.put(unit, failed, trail_id, place)
         await self._house.ledger.commit(unit.writes, ())
 
 

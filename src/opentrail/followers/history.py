@@ -49,6 +49,10 @@ class HistoryFollower:
         self._cursor: Seq = 0
         self._written: Seq = 0
 
+    def position(self) -> Seq:
+        """`ports.Reading`."""
+        return max(self._cursor, 0)
+
     async def run(self) -> None:
         """Follow for ever from the index's own cursor; an index ahead of the ledger belongs to another one and is
         rebuilt."""

@@ -56,6 +56,10 @@ class RulesFollower:
         self._cursor: Seq = -1
         self._written: Seq = -1
 
+    def position(self) -> Seq:
+        """`ports.Reading`."""
+        return max(self._cursor, 0)
+
     async def run(self) -> None:
         """Follow for ever, from the durable cursor."""
         self._resume()

@@ -11,6 +11,7 @@ from opentrail.rows.cloudtrail import (
     DELIVERED,
     DELIVERY_STATUS,
     DIGEST_STATUS,
+    NOTICES,
     PLANNED,
     Change,
 )
@@ -50,7 +51,7 @@ def _is_over(unit: Unit, timeline: Timeline, through: Seq) -> bool:
 
 
 def _forget(unit: Unit, trail_id: str) -> None:
-    tables: tuple[Table, ...] = (CONFIGS, DELIVERY_STATUS, DIGEST_STATUS, PLANNED, DELIVERED, CHAINS)  # type: ignore[type-arg]
+    tables: tuple[Table, ...] = (CONFIGS, DELIVERY_STATUS, DIGEST_STATUS, PLANNED, DELIVERED, NOTICES, CHAINS)  # type: ignore[type-arg]
     for table in tables:
         for parts, _ in list(table.all(unit, trail_id)):
             table.delete(unit, *parts)

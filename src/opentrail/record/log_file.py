@@ -10,6 +10,7 @@ import datetime
 import gzip
 import hashlib
 import string
+import zlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,13 +22,31 @@ UNIQUE_LENGTH: Final = 16
 """Characters of a name's unique part."""
 PREFIX_MAX: Final = 200
 """Characters of a trail's S3KeyPrefix."""
-COMPRESSION: Final = 6
+COMPRESSION: Final = 3
+"""Level of zlib. Level 6 makes files of records a fifteenth smaller and takes twice as long."""
+PIECE_LINES: Final = 256
+"""Lines joined at once: a large file made of a single text would hold the interpreter for its whole length."""
+_GZIP_HEAD: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""RFC 1952: deflate, no flags, no time, no system named."""
 _ALPHABET: Final = string.ascii_letters + string.digits
 
 
-def render_log_file(lines: Sequence[bytes]) -> bytes:
-    """`{"Records":[…]}`, uncompressed: the text whose SHA-256 the digest names."""
-    return b'{"Records":[' + b",".join(lines) + b"]}"
+def pack_log_file(lines: Sequence[bytes]) -> tuple[bytes, str]:
+    """`{"Records":[…]}` of `lines` as gzip without a time, and the SHA-256 of its text, which the digest names.
+
+    Made in pieces; compressing and hashing leave the interpreter to others, so this belongs into a thread."""
+    packer = zlib.compressobj(COMPRESSION, zlib.DEFLATED, -zlib.MAX_WBITS)
+    digest, packed = hashlib.sha256(), [_GZIP_HEAD]
+    check = size = 0
+    for start in range(0, max(len(lines), 1), PIECE_LINES):
+        piece = (b"," if start else b'{"Records":[') + b",".join(lines[start : start + PIECE_LINES])
+        if start + PIECE_LINES >= len(lines):
+            piece += b"]}"
+        digest.update(piece)
+        packed.append(packer.compress(piece))
+        check, size = zlib.crc32(piece, check), size + len(piece)
+    packed += [packer.flush(), check.to_bytes(4, "little"), (size & 0xFFFFFFFF).to_bytes(4, "little")]
+    return b"".join(packed), digest.hexdigest()
 
 
 def compress(text: bytes) -> bytes:

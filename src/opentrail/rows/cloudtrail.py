@@ -79,6 +79,15 @@ class DeliveryStatus(Row, frozen=True):
     notified_at: float = 0.0
     notification_error: str = ""
     notification_attempted_at: float = 0.0
+    files: int = 0
+    """Log files delivered."""
+    events: int = 0
+    """Records in them."""
+    failures: int = 0
+    """Tries to deliver one that failed."""
+    notices: int = 0
+    """Deliveries of which the topic was told."""
+    notice_failures: int = 0
 
 
 class DigestStatus(Row, frozen=True):
@@ -86,6 +95,10 @@ class DigestStatus(Row, frozen=True):
 
     delivered_at: float = 0.0
     error: str = ""
+    digests: int = 0
+    """Digests delivered."""
+    failures: int = 0
+    """Tries to deliver one that failed."""
 
 
 class DeliveryCursor(Row, frozen=True):
@@ -123,6 +136,18 @@ class PlannedFile(Row, frozen=True):
     """Whose folder the file goes into; empty for a trail of one account."""
 
 
+class FileNotice(Row, frozen=True):
+    """A delivered log file of which the trail's topic is to be told. Written with the delivery, gone with the message.
+    Keyed by trail id and file number."""
+
+    topic_arn: str
+    bucket: str
+    key: str
+    place: str
+    first: float
+    """When the file was delivered, epoch seconds."""
+
+
 class DeliveredFile(Row, frozen=True):
     """A delivered log file that no digest names yet. Keyed by trail id, place and file number."""
 
@@ -134,6 +159,15 @@ class DeliveredFile(Row, frozen=True):
     newest: str
     at: float
     """When it was delivered, epoch seconds; never goes back within a trail."""
+
+
+class SealedDigest(Row, frozen=True):
+    """A digest as its successor names it: where it lies, the hash of its uncompressed bytes, its signature (hex)."""
+
+    bucket: str
+    key: str
+    sha256: str
+    signature: str
 
 
 class DigestChain(Row, frozen=True):
@@ -152,6 +186,12 @@ class DigestChain(Row, frozen=True):
     """The chain has had its final digest; logging that begins again starts a new one."""
     organization_id: str = ""
     """Of an organization trail when the chain began."""
+    start: int = 0
+    """digestStartTime of the newest digest."""
+    backfilled: int = 0
+    """digestEndTime of the newest backfill digest; a window has one at the most, since its name tells only the end."""
+    backfill: SealedDigest | None = None
+    """The newest backfill digest; they are chained to each other, beside the chain."""
 
 
 class DigestPlan(Row, frozen=True):
@@ -166,6 +206,8 @@ class DigestPlan(Row, frozen=True):
     """Key part of the last `DeliveredFile` it names; empty when it names none."""
     final: bool = False
     organization_id: str = ""
+    generated: int = 0
+    """Of a backfill digest, when it was decided, epoch seconds; 0 for the others."""
 
 
 class SigningKey(Row, frozen=True):
@@ -196,6 +238,7 @@ DIGEST_STATUS = Table("trail_digest_status", DigestStatus)
 CURSORS = Table("trail_cursor", DeliveryCursor)
 PLANNED = Table("trail_planned", PlannedFile)
 DELIVERED = Table("trail_delivered", DeliveredFile)
+NOTICES = Table("trail_notice", FileNotice)
 CHAINS = Table("trail_chain", DigestChain)
 SIGNING_KEYS = Table("trail_signing_key", SigningKey)
 CHANGES = Table("trail_change", Change)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -66,6 +66,8 @@ class Gate:
         self._reader = Reader()
         self._permit = Permit(house, services)
         self._documented_names = house.settings.event_names == "documented"
+        self.pages: dict[str, tuple[str, Callable[[], bytes]]] = {}
+        """Pages of the server's own that others make: name below HOUSE_PATH → (content type, what makes it)."""
 
     async def handle(self, request: HttpRequest) -> Response:
         """Walk one request from the network."""
@@ -282,9 +284,11 @@ class Gate:
         return Response(status, headers, body)
 
     def _answer_house(self, request: HttpRequest) -> Response:
-        """Paths of our own, which no bucket can bear: health, certificates."""
+        """Paths of our own, which no bucket can bear: health, metrics, certificates."""
         if request.path.startswith(CERTIFICATE_PATH):
             return self._answer_certificate(request.path[len(CERTIFICATE_PATH) :].removesuffix(".pem"))
+        if (page := self.pages.get(request.path[len(HOUSE_PATH) :])) is not None:
+            return Response(200, {"Content-Type": page[0]}, page[1]())
         if request.path != HOUSE_PATH + "health":
             return Response(404, {"Content-Type": "text/plain"}, b"no such page\n")
         report = {"status": "ok", "version": __version__, "ledger": self.house.ledger.head()}

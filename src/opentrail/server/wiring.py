@@ -26,6 +26,7 @@ from opentrail.followers.topics import TopicsFollower
 from opentrail.model.load import load_models
 from opentrail.ports import Follower
 from opentrail.rows.sqs import BELL
+from opentrail.server import metrics
 from opentrail.server.clock import SystemClock
 from opentrail.server.edge import Edge
 from opentrail.server.gate import Gate
@@ -91,6 +92,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         server = await _listen(edge, settings)
         port = server.sockets[0].getsockname()[1]
         followers = _followers(house)
+        gate.pages["metrics"] = (metrics.CONTENT_TYPE, metrics.Metrics(house, followers).page)
         tasks = [spawn(follow(follower), follower.name) for follower in followers]
         tasks.append(spawn(_check_timeouts(edge), "timeouts"))
         scheme = "https" if settings.tls_certificate else "http"
