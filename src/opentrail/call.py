@@ -53,6 +53,17 @@ class Tls:
     cipher_suite: str
 
 
+@dataclass(frozen=True, slots=True)
+class VpcEndpoint:
+    """A VPC endpoint through which a request came: its id (`vpce-…`), its owner, its VPC, the text of its policy. The last
+    three are empty where nobody has told them; no policy lets everything through, as AWS's default one does."""
+
+    id: str
+    account_id: str = ""
+    vpc_id: str = ""
+    policy: str = ""
+
+
 class HttpRequest(msgspec.Struct):
     """One HTTP request as it stood on the wire.
 
@@ -67,6 +78,7 @@ class HttpRequest(msgspec.Struct):
     body: Body
     remote_ip: str
     tls: Tls | None = None
+    endpoint: VpcEndpoint | None = None
 
 
 class ByteStream(Protocol):
@@ -170,6 +182,8 @@ class Evidence(msgspec.Struct):
     """Extra members of additionalEventData (`SSEApplied`, `aclRequired`, `objectSize`, …)."""
     resources: list[Resource] = msgspec.field(default_factory=list)
     """Resources beyond those derived from bucket and key (the source of a copy, a role, …), in order."""
+    denied_by_endpoint: bool = False
+    """The policy of the VPC endpoint refused it: nobody but the endpoint's owner gets a record."""
     owner_account_id: str = ""
     """Account that owns what was touched (the bucket's), when it is known; decides who else gets a copy."""
     response_headers: dict[str, str] = msgspec.field(default_factory=dict)

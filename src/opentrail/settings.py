@@ -41,6 +41,9 @@ class Settings:
         False,
         "Show DisplayName in S3's owners and grants, as S3 did until November 2025, for clients that look for it.",
     )
+    vpc_endpoints: str = setting("", "TOML or JSON file of VPC endpoints: ids, owners, policies, own listeners.")
+    vpc_endpoint_header: str = setting("", "Header in which a trusted peer names the VPC endpoint of a request.")
+    vpc_endpoint_peers: str = setting("", "Networks (10.0.0.0/8,…) whose peers are trusted to do so.")
     lifecycle_day: float = setting(
         86400.0,
         "How long a day is to lifecycle rules and restores. For tests; x-amz-expiration keeps to real days.",

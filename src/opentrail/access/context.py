@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from opentrail.call import HttpRequest, Principal
+from opentrail.call import HttpRequest, Principal, VpcEndpoint
 
 _PRINCIPAL_TYPES = {
     "Root": "Account",
@@ -58,7 +58,16 @@ def _by_service(context: RequestContext) -> bool:
 
 
 def _source_ip(context: RequestContext) -> str | None:
-    return None if _by_service(context) else context.request.remote_ip
+    """Of the public network only: a request through a VPC endpoint has `aws:VpcSourceIp` instead."""
+    return None if _by_service(context) or context.request.endpoint is not None else context.request.remote_ip
+
+
+def _endpoint(member: Callable[[VpcEndpoint], str]) -> Callable[[RequestContext], str | None]:
+    def read(context: RequestContext) -> str | None:
+        endpoint = context.request.endpoint
+        return None if endpoint is None else member(endpoint) or None
+
+    return read
 
 
 def _secure(context: RequestContext) -> str:
@@ -133,10 +142,14 @@ KEYS: dict[str, Callable[[RequestContext], str | None]] = {
     "aws:sourcearn": lambda context: context.principal.source_arn or None,
     "aws:sourceidentity": _source_identity,
     "aws:sourceip": _source_ip,
+    "aws:sourcevpc": _endpoint(lambda endpoint: endpoint.vpc_id),
+    "aws:sourcevpce": _endpoint(lambda endpoint: endpoint.id),
     "aws:tokenissuetime": _issued,
     "aws:useragent": lambda context: context.request.headers.get("user-agent"),
     "aws:userid": _userid,
     "aws:username": _username,
     "aws:viaawsservice": _via_service,
+    "aws:vpceaccount": _endpoint(lambda endpoint: endpoint.account_id),
+    "aws:vpcsourceip": lambda context: None if context.request.endpoint is None else context.request.remote_ip,
 }
 """Key (lower case) -> its one value, None when the request does not have it."""

@@ -27,6 +27,7 @@ Source = Literal[
     "session policy",
     "role trust policy",
     "access control list",
+    "VPC endpoint policy",
 ]
 """What decided; in a refusal, what denied or what was missing an allow."""
 
@@ -122,6 +123,22 @@ def decide(
     if principal.type in ("AWSService", "Anonymous"):
         return _without_identity(principal, question, naming)
     return _with_identity(facts, own, naming)
+
+
+def refused_by_endpoint(
+    policy: str,
+    principal: Principal,
+    identity: Identity,
+    question: Access,
+    context: Mapping[str, tuple[str, ...]],
+) -> Decision | None:
+    """What the policy of the VPC endpoint has against it; None if it lets the request through. It gives nothing by itself.
+    Source: VPC user guide, "Control access to VPC endpoints using endpoint policies"."""
+    facts = Facts(principal, identity, question, context)
+    verdict, naming = compile_policy(policy).verdict_for(principal, question.action, question.resource, facts)
+    if verdict is _DENY:
+        return _denied("VPC endpoint policy")
+    return Decision(False, reason="VPC endpoint policy") if naming is _NOT else None
 
 
 def _unless_public(naming: Naming, question: Access) -> Naming:

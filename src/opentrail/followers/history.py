@@ -29,9 +29,10 @@ log = logging.getLogger("opentrail.history")
 
 
 class _Head(msgspec.Struct):
-    """The one member by which most lines are passed over."""
+    """The members by which most lines are passed over."""
 
     managementEvent: bool = True
+    eventCategory: str = "Management"
 
 
 class HistoryFollower:
@@ -83,7 +84,8 @@ class HistoryFollower:
         if line.kind != "record" or (not self._data_events and is_plain_data(line.data)):
             return None
         try:
-            data = not self._head.decode(line.data).managementEvent
+            head = self._head.decode(line.data)
+            data = not head.managementEvent or head.eventCategory != "Management"
             if data and not self._data_events:
                 return None
             return index_record(seq, msgspec.json.decode(line.data), data)

@@ -158,8 +158,11 @@ class RulesFollower:
             self._deliver(seq, event, bus, unit)
 
     def _match_record(self, seq: Seq, data: bytes, unit: Unit) -> None:
-        """Records reach the default bus of their recipient if a trail of its account logs them."""
+        """Records reach the default bus of their recipient if a trail of its account logs them; EventBridge has no event
+        for network activity."""
         record = summarise(data)
+        if record.event_type == "AwsVpceEvent":
+            return
         bus = self._book.bus(record.recipient_account_id, record.aws_region, DEFAULT_BUS)
         if bus is None or not bus.index.worth(record.source, record.detail_type, record.event_name):
             return

@@ -15,12 +15,12 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from opentrail.call import Call, HttpRequest, Resource
+from opentrail.call import Call, HttpRequest, Resource, VpcEndpoint
 from opentrail.errors import AwsError
 from opentrail.model.shapes import Operation
 from opentrail.record import parameters, s3_parameters
 from opentrail.record.identity import encoded_identity, foreign_identity, is_service_call, iso_second
-from opentrail.record.layout import Record, S3Additional, members
+from opentrail.record.layout import NetworkRecord, Record, S3Additional, members
 from opentrail.record.limits import TEXT_MAX, clip, render
 from opentrail.record.recipients import Recipient, foreign_parameters, recipients_of, shown_owner
 
@@ -30,6 +30,8 @@ PLANS_MAX: Final = 1_024
 API_VERSIONS: Final = {"logs": "20140328", "events": "2015-10-07"}
 """Services whose records carry `apiVersion` (real records); the others have none."""
 DENIED: Final = "AccessDenied"
+ENDPOINT_DENIED: Final = "VpceAccessDenied"
+ENDPOINT_DENIED_MESSAGE: Final = "The request was denied due to a VPC endpoint policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def _line(call: Call, plan: _Plan, asked: Any, answered: Any, recipient: Recipie
     additional = _additional(call) if plan.raw else call.evidence.additional
     refusal = UNSET if error is None else clip(error_code(call, error))
     tls = request.tls is not None and not is_service_call(call.principal)
+    endpoint = request.endpoint
     record = Record(
         EVENT_VERSION,
         foreign_identity(call.principal) if recipient.foreign else encoded_identity(call.principal),
@@ -155,6 +158,8 @@ def _line(call: Call, plan: _Plan, asked: Any, answered: Any, recipient: Recipie
         plan.management,
         recipient.account_id,
         ids[1] if recipient.shared else UNSET,
+        UNSET if endpoint is None else endpoint.id,
+        UNSET if endpoint is None or not endpoint.account_id else endpoint.account_id,
         plan.category,
         _tls_details(request) if tls else UNSET,
     )
@@ -171,17 +176,59 @@ def build(call: Call, uuid: Callable[[], str], documented_names: bool = False) -
     operation = call.operation
     if not operation.facts.recorded:
         return []
+    plan = _plan(operation, documented_names)
+    if call.request.endpoint is not None:
+        return _lines_through(call, plan, call.request.endpoint, uuid)
+    return _lines(call, plan, uuid)
+
+
+def _lines(call: Call, plan: _Plan, uuid: Callable[[], str], shared: str = "") -> list[bytes]:
+    """A line for each recipient; `shared` is the sharedEventID where other records of the call have it already."""
     recipients = recipients_of(call)
     if not recipients:
         return []
-    plan = _plan(operation, documented_names)
     dialect = s3_parameters if plan.raw else parameters
     asked, answered = dialect.request_parameters(call), dialect.response_elements(call)
     if len(recipients) == 1 and not recipients[0].shared:
         return [_line(call, plan, asked, answered, recipients[0], (uuid(), ""))]
-    shared = uuid()
+    shared = shared or uuid()
     lines = []
     for recipient in recipients:
         shown = foreign_parameters(asked) if recipient.foreign else asked
         lines.append(_line(call, plan, shown, answered, recipient, (uuid(), shared)))
     return lines
+
+
+def _lines_through(call: Call, plan: _Plan, endpoint: VpcEndpoint, uuid: Callable[[], str]) -> list[bytes]:
+    """Of a call that came through a VPC endpoint: the recipients' lines, unless its policy refused the call, and a network
+    activity event for the endpoint's owner, where that is known."""
+    shared = uuid()
+    lines = [] if call.evidence.denied_by_endpoint else _lines(call, plan, uuid, shared)
+    if endpoint.account_id:
+        lines.append(_network_line(call, plan, endpoint, (uuid(), shared)))
+    return lines
+
+
+def _network_line(call: Call, plan: _Plan, endpoint: VpcEndpoint, ids: tuple[str, str]) -> bytes:
+    own = call.principal.account_id == endpoint.account_id
+    denied = call.evidence.denied_by_endpoint
+    record = NetworkRecord(
+        EVENT_VERSION,
+        encoded_identity(call.principal) if own else foreign_identity(call.principal),
+        iso_second(int(call.finished_at or call.started_at)),
+        plan.event_source,
+        plan.event_name,
+        plan.region or call.region,
+        call.request.remote_ip,
+        ENDPOINT_DENIED if denied else UNSET,
+        ENDPOINT_DENIED_MESSAGE if denied else UNSET,
+        call.request_id,
+        ids[0],
+        "AwsVpceEvent",
+        endpoint.account_id,
+        ids[1],
+        endpoint.id,
+        endpoint.account_id,
+        "NetworkActivity",
+    )
+    return render(record)

@@ -45,8 +45,33 @@ class Record(msgspec.Struct, frozen=True, gc=False, rename=_spelled):
     management_event: bool
     recipient_account_id: str
     shared_event_id: str | UnsetType
+    vpc_endpoint_id: str | UnsetType
+    vpc_endpoint_account_id: str | UnsetType
     event_category: str
     tls_details: dict[str, str] | UnsetType
+
+
+class NetworkRecord(msgspec.Struct, frozen=True, gc=False, rename=_spelled):
+    """A network activity event: what the owner of a VPC endpoint sees of a call that came through it (CloudTrail user
+    guide, "Logging network activity events": its examples have neither parameters nor user agent)."""
+
+    event_version: str
+    user_identity: msgspec.Raw | dict[str, Any]
+    event_time: str
+    event_source: str
+    event_name: str
+    aws_region: str
+    source_ip_address: str
+    error_code: str | UnsetType
+    error_message: str | UnsetType
+    request_id: str
+    event_id: str
+    event_type: str
+    recipient_account_id: str
+    shared_event_id: str
+    vpc_endpoint_id: str
+    vpc_endpoint_account_id: str
+    event_category: str
 
 
 _S3_NAMES = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opentrail.followers.post import Gatekeeper
+from opentrail.server.endpoints import BadEndpoints, read_endpoints
 from opentrail.settings import Settings, setting_fields
 
 PREFIX = "OPENTRAIL_"
@@ -109,6 +110,10 @@ def _checked(settings: Settings) -> Settings:
         Gatekeeper(settings.post_to)
     except ValueError as error:
         raise BadSetting(f"post_to is {settings.post_to!r}; write networks such as 10.0.0.0/8,192.0.2.7/32") from error
+    try:
+        read_endpoints(settings)
+    except BadEndpoints as error:
+        raise BadSetting(str(error)) from error
     if not all(0.1 <= each < inf for each in (settings.delivery_interval, settings.digest_interval)):
         raise BadSetting("delivery_interval and digest_interval must be at least 100ms")
     if not 0.1 <= settings.lifecycle_day < inf:

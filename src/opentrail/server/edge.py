@@ -17,9 +17,10 @@ from typing import Any, cast
 
 import httptools
 
-from opentrail.call import HttpRequest, Response, Tls
+from opentrail.call import HttpRequest, Response, Tls, VpcEndpoint
 from opentrail.errors import AwsError, LedgerUnavailable
 from opentrail.server.body import RequestBody
+from opentrail.server.endpoints import Endpoints, UnknownEndpoint
 from opentrail.server.http_text import NO_BODY_STATUS, NoBytes, head_of, path_of, refusal
 from opentrail.server.transmit import BrokenConnection, Transmitter
 
@@ -46,9 +47,10 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 class Edge:
     """What all connections share: the gate, the open connections, the clock of the Date header."""
 
-    def __init__(self, handle: Handle, spawn: Spawn) -> None:
+    def __init__(self, handle: Handle, spawn: Spawn, endpoints: Endpoints | None = None) -> None:
         self.handle = handle
         self.spawn = spawn
+        self.endpoints = endpoints or Endpoints()
         self.connections: set[Connection] = set()
         self.draining = False
         self._date = (0, b"")
@@ -71,15 +73,18 @@ class Edge:
         for connection in list(self.connections):
             connection.close_if_idle()
 
-    def protocol(self) -> Connection:
-        return Connection(self)
+    def protocol(self, endpoint: VpcEndpoint | None = None) -> Connection:
+        """A new connection; `endpoint` is whose listener it came to."""
+        return Connection(self, endpoint)
 
 
 class Connection(asyncio.Protocol):
     """One client connection: a parser, the request being read, and the requests waiting for their answer."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, endpoint: VpcEndpoint | None = None) -> None:
         self.edge = edge
+        self._endpoint = endpoint
+        self._names_endpoints = False
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[tuple[HttpRequest, RequestBody, bool]] = deque()
         self._busy = False
@@ -107,6 +112,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else "127.0.0.1"
         self._tls = _tls_of(transport.get_extra_info("ssl_object"))
+        self._names_endpoints = self._endpoint is None and self.edge.endpoints.trusts(self._peer)
         self.edge.connections.add(self)
         if self.edge.draining:
             transport.close()
@@ -191,7 +197,16 @@ class Connection(asyncio.Protocol):
         proceed = self._send_continue if waits else _nothing
         body = RequestBody(length, self._pause_body, self._resume_body, proceed)
         self._body = body
-        request = HttpRequest(method, path_of(path), query.decode("latin-1"), headers, body, self._peer, self._tls)
+        endpoint = self._endpoint
+        if self._names_endpoints:
+            try:
+                endpoint = self.edge.endpoints.of(headers)
+            except UnknownEndpoint:
+                self._refuse(400, "The VPC endpoint that is named does not exist.")
+                return
+        request = HttpRequest(
+            method, path_of(path), query.decode("latin-1"), headers, body, self._peer, self._tls, endpoint
+        )
         self._queue.append((request, body, self._may_stay(version)))
         if len(self._queue) >= QUEUED_REQUESTS_MAX:
             self._pause("queue")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from opentrail.access.context import RequestContext
-from opentrail.access.decide import NO_IDENTITY, Decision, Identity, decide
+from opentrail.access.decide import NO_IDENTITY, Decision, Identity, Source, decide, refused_by_endpoint
 from opentrail.access.refusal import refusal
 from opentrail.call import Access, Call
 from opentrail.errors import AwsError
@@ -19,6 +19,7 @@ from opentrail.services.identity import identity_of
 from opentrail.state import House, Unit
 
 WITHOUT_IDENTITY = frozenset({"Anonymous", "AWSService"})
+ENDPOINT_POLICY: Source = "VPC endpoint policy"
 
 
 class Permit:
@@ -35,6 +36,7 @@ class Permit:
         for question in self._questions(call, unit):
             decision = asked.decide(question)
             if not decision.allowed:
+                call.evidence.denied_by_endpoint = decision.reason == ENDPOINT_POLICY
                 raise self._refusal(call, unit, refusal(decision, call.principal, question))
             if decision.by_acl:
                 call.evidence.additional["aclRequired"] = "Yes"
@@ -66,6 +68,11 @@ class _Asked:
             without = call.principal.type in WITHOUT_IDENTITY
             self._identity = NO_IDENTITY if without else identity_of(self._unit, call.principal)
             self._context = RequestContext(call.principal, call.request, call.region, self._unit.now)
+        endpoint = call.request.endpoint
+        if endpoint is not None and endpoint.policy:
+            refused = refused_by_endpoint(endpoint.policy, call.principal, self._identity, question, self._context)
+            if refused is not None:
+                return refused
         return decide(call.principal, self._identity, question, self._context)
 
     def may(self, question: Access) -> bool:

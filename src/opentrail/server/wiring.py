@@ -7,9 +7,10 @@ import fcntl
 import gc
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from opentrail.actions.providers import ACTIONS
@@ -29,6 +30,7 @@ from opentrail.rows.sqs import BELL
 from opentrail.server import metrics
 from opentrail.server.clock import SystemClock
 from opentrail.server.edge import Edge
+from opentrail.server.endpoints import read_endpoints
 from opentrail.server.gate import Gate
 from opentrail.server.loops import end, follow, spawn
 from opentrail.server.road import InternalRoad
@@ -88,9 +90,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     try:
         house, gate, new_root_key = await _open(settings, lock)
         _settle_memory()
-        edge = Edge(gate.handle, spawn)
-        server = await _listen(edge, settings)
-        port = server.sockets[0].getsockname()[1]
+        edge = Edge(gate.handle, spawn, read_endpoints(settings))
+        servers = await _listen(edge, settings)
+        port = servers[0].sockets[0].getsockname()[1]
         followers = _followers(house)
         gate.pages["metrics"] = (metrics.CONTENT_TYPE, metrics.Metrics(house, followers).page)
         tasks = [spawn(follow(follower), follower.name) for follower in followers]
@@ -101,7 +103,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         try:
             yield Running(house, edge, f"{scheme}://{shown}:{port}", port, new_root_key, named)
         finally:
-            server.close()
+            for server in servers:
+                server.close()
             _end_waiting(house)
             await _drain(edge)
             await end(tasks)
@@ -151,12 +154,27 @@ def _followers(house: House) -> list[Follower]:
     ]
 
 
-async def _listen(edge: Edge, settings: Settings) -> asyncio.Server:
+async def _listen(edge: Edge, settings: Settings) -> list[asyncio.Server]:
+    """The server's own listener first, then those of VPC endpoints."""
     tls = _tls(settings)
+    servers = [await _listen_at(settings.host, settings.port, edge.protocol, tls)]
+    try:
+        for host, port, endpoint in edge.endpoints.listeners:
+            servers.append(await _listen_at(host, port, partial(edge.protocol, endpoint), tls))
+    except OSError:
+        for server in servers:
+            server.close()
+        raise
+    return servers
+
+
+async def _listen_at(
+    host: str, port: int, protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None
+) -> asyncio.Server:
     return await asyncio.get_running_loop().create_server(
-        edge.protocol,
-        settings.host,
-        settings.port,
+        protocol,
+        host,
+        port,
         ssl=tls,
         backlog=1024,
         ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS_MAX if tls else None,
