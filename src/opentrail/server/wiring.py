@@ -20,6 +20,7 @@ from opentrail.followers.executions import ExecutionsFollower
 from opentrail.followers.history import HistoryFollower
 from opentrail.followers.keys import KeysFollower
 from opentrail.followers.lifecycle import LifecycleFollower
+from opentrail.followers.log_keeping import LogKeepingFollower
 from opentrail.followers.notifications import NotificationsFollower
 from opentrail.followers.queues import QueuesFollower
 from opentrail.followers.rules import RulesFollower
@@ -36,7 +37,7 @@ from opentrail.server.loops import end, follow, spawn
 from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.service import Service
-from opentrail.services import cloudtrail, codepipeline, events, iam, kms, organizations, s3control, sns, sqs, sts
+from opentrail.services import cloudtrail, codepipeline, events, iam, kms, logs, organizations, s3control, sns, sqs, sts
 from opentrail.services.identity import ensure_root
 from opentrail.services.kms_due import due_step
 from opentrail.services.s3 import service as s3
@@ -51,7 +52,7 @@ from opentrail.targets.plugs import target_plugs
 
 SERVICES: dict[str, Service] = {
     module.service.name: module.service
-    for module in (s3, s3control, iam, sts, organizations, cloudtrail, events, codepipeline, sns, sqs, kms)
+    for module in (s3, s3control, iam, sts, organizations, cloudtrail, events, codepipeline, logs, sns, sqs, kms)
 }
 """The services that are built, by botocore's name."""
 KEY_FILE = "server.key"
@@ -151,6 +152,7 @@ def _followers(house: House) -> list[Follower]:
         TopicsFollower(house),
         QueuesFollower(house),
         NotificationsFollower(house),
+        LogKeepingFollower(house),
     ]
 
 

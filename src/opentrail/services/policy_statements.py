@@ -6,6 +6,7 @@ Knows neither; the words of refusal are the service's own.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from opentrail.rows.events import partition
@@ -15,6 +16,13 @@ def statements_of(policy: str) -> list[dict[str, Any]]:
     """Statements of a policy that was valid when it was stored."""
     found = json.loads(policy).get("Statement", []) if policy else []
     return [found] if isinstance(found, dict) else list(found)
+
+
+@lru_cache(256)
+def merged_statements(policies: tuple[str, ...]) -> str:
+    """One policy that says what several say."""
+    statements = [each for policy in policies for each in statements_of(policy)]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"), ensure_ascii=False)
 
 
 def labels_of(policy: str) -> set[str]:
