@@ -195,13 +195,14 @@ class HistoryQuery:
     """(AttributeKey, AttributeValue) of LookupEvents."""
     before: tuple[int, Seq] | None = None
     """(event time, Seq) behind which a next page starts."""
-    data_events: bool = False
-    """Data events too, if the history keeps them; LookupEvents never asks for them."""
+    category: str = "Management"
+    """`Management` or `Insight`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """One event found: its place, its time (epoch seconds) and its record's bytes."""
+    """One event found: its place, its time (epoch seconds) and its record's bytes. The places of imported events, which
+    have no line in the ledger, are below zero."""
 
     seq: Seq
     time: int
@@ -209,7 +210,8 @@ class PastEvent:
 
 
 class History(Protocol):
-    """The event history: a follower's index over the ledger's lines, which may lag behind its head for a moment."""
+    """The event history: a follower's index over the ledger's lines, which may lag behind its head for a moment, and the
+    events that were imported."""
 
     async def lookup(self, query: HistoryQuery) -> Sequence[PastEvent]:
         """Up to `query.limit` events, newest first (by event time, then Seq). Events that arrive while a client pages
@@ -217,37 +219,50 @@ class History(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedEvent:
-    """What a history index keeps of one line. `time` is epoch seconds, `values` (AttributeKey, AttributeValue) pairs."""
+FIRST_NUMBER = -(1 << 62)
+"""Below every Seq and every number of an imported event."""
 
-    seq: Seq
-    time: int
-    account_id: str
-    region: str
-    data: bool
-    event_id: str
-    values: tuple[tuple[str, str], ...]
+
+@dataclass(frozen=True, slots=True)
+class HistorySearch:
+    """Events that have all of some words (`record.history_words`). Times are epoch seconds, both ends included."""
+
+    words: tuple[str, ...]
+    start: int
+    end: int
+    before: tuple[int, Seq] | None = None
+    """(event time, Seq) behind which to go on."""
+    after: Seq = FIRST_NUMBER
+    """Only events with a greater Seq: those that came since."""
 
 
 class HistoryIndex(Protocol):
-    """Finds events by attribute. Holds nothing that cannot be rebuilt from the ledger; called from worker threads, but
-    never two writers at once."""
+    """Keeps lines, compressed, and finds them by their words. Holds nothing of the ledger's that could not be read from
+    it again; called from worker threads, but never two writers at once."""
 
     def cursor(self) -> Seq:
-        """The Seq up to which lines are indexed; 0 for a new index."""
+        """The Seq up to which lines are kept; 0 for a new index."""
         ...
 
-    def add(self, events: Sequence[IndexedEvent], through: Seq) -> None:
-        """All or nothing: the events and the cursor. MUST accept events again that it has."""
+    def add(self, lines: Sequence[tuple[Seq, bytes]], *, after: Seq, through: Seq, oldest: int) -> None:
+        """All or nothing: the records of `lines`, and the cursor from `after` to `through`.
+
+        MUST raise if the cursor is not at `after` (another process has written), and keep what can be read when a line
+        is no record. Events from before `oldest` (epoch seconds) MAY be left out or dropped at any time.
+        """
         ...
 
-    def find(self, query: HistoryQuery) -> Sequence[tuple[int, Seq]]:
-        """(time, Seq) of up to `query.limit` events, newest first by (time, Seq)."""
+    def find(self, search: HistorySearch, limit: int) -> Sequence[PastEvent]:
+        """Up to `limit` events, newest first by (time, Seq), those that were imported among them. The work MUST be
+        bounded by `limit` and the number of parts the index consists of, not by the number of events it holds."""
         ...
 
     def clear(self) -> None:
-        """Forget everything and start at Seq 0."""
+        """Forget everything that came from the ledger and start at Seq 0."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and processes; what was added stays."""
         ...
 
 

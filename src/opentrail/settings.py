@@ -44,6 +44,9 @@ class Settings:
     vpc_endpoints: str = setting("", "TOML or JSON file of VPC endpoints: ids, owners, policies, own listeners.")
     vpc_endpoint_header: str = setting("", "Header in which a trusted peer names the VPC endpoint of a request.")
     vpc_endpoint_peers: str = setting("", "Networks (10.0.0.0/8,…) whose peers are trusted to do so.")
+    history_days: int = setting(90, "How many days back the event history reaches; at least 90.")
+    history_data_events: bool = setting(True, "Keep data events in the event history too, for `opentrail lookup`.")
+    lookup_rate: int = setting(2, "LookupEvents calls a second in one account and region, as at AWS; 0 sets no limit.")
     lifecycle_day: float = setting(
         86400.0,
         "How long a day is to lifecycle rules and restores. For tests; x-amz-expiration keeps to real days.",

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from opentrail.model.load import Models
 from opentrail.ports import Blobs, Clock, History, Key, Ledger, Line, NoHistory, Road, Versioned, Writes
 from opentrail.settings import Settings
+from opentrail.turns import Turns
 
 SCAN_PAGE = 1_000
 """Rows fetched at once by an unbounded scan."""
@@ -42,6 +43,8 @@ class House:
     models: Models
     seal: Sealer
     history: History = field(default_factory=NoHistory)
+    lookup_turns: Turns = field(default_factory=Turns)
+    """LookupEvents' turns, by account and region."""
     ending: bool = False
     """The server is about to end: who waits on a caller's behalf answers now."""
 

@@ -42,6 +42,7 @@ class ServerProcess:
             "root-secret-access-key": ROOT_SECRET,
             "delivery-interval": "1s",
             "digest-interval": "3s",
+            "lookup-rate": "0",
         } | {name.replace("_", "-"): value for name, value in options.items()}
         self.url = ""
         self.log_path = directory / "server.log"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from opentrail.errors import AwsError
+from opentrail.followers import history
 from opentrail.followers.history import HistoryFollower, is_plain_data
 from opentrail.followers.lines import chosen_lines
-from opentrail.ports import HistoryQuery
+from opentrail.ports import HistoryQuery, HistorySearch
 from opentrail.stores.history_sqlite import SqliteHistory
 from tests.fakes.house import NOW
 from tests.followers.trail_house import ACCOUNT, REGION, append, data_record, invoke, record, refused, trail_house
@@ -20,11 +22,9 @@ from tests.followers.trail_house import ACCOUNT, REGION, append, data_record, in
 @pytest.fixture
 def house(tmp_path):
     house = trail_house()
-    index = SqliteHistory(tmp_path / "history.db")
-    house.history = HistoryFollower(house.ledger, index)
+    house.history = HistoryFollower(house.ledger, SqliteHistory(tmp_path), house.clock.now)
     yield house
     house.history.close()
-    index.close()
 
 
 async def look(house, attribute: tuple[str, str] | None = None, **given) -> list[str]:
@@ -173,9 +173,54 @@ async def test_a_line_that_is_no_record_does_not_stop_the_history(house, caplog)
     assert "line 1 is no record" in caplog.text
 
 
-async def test_insights_are_a_category_without_events(house):
-    await append(house, record("One"))
-    assert await look(house, EventCategory="insight") == []
+async def test_insights_are_a_category_of_their_own(house):
+    insight = {"eventCategory": "Insight", "eventType": "AwsCloudTrailInsight"}
+    await append(house, record("One"), record("RunInstances", **insight))
+    assert await look(house, EventCategory="insight") == ["RunInstances"]
+    assert await look(house, ("EventName", "RunInstances"), EventCategory="insight") == ["RunInstances"]
+    assert await look(house, ("EventName", "RunInstances")) == []
+    assert await look(house) == ["One"]
+
+
+async def test_a_longer_history_shows_more(tmp_path):
+    house = trail_house(history_days=365)
+    house.history = HistoryFollower(house.ledger, SqliteHistory(tmp_path), house.clock.now, days=365)
+    await append(house, *(record(f"Day{n}", NOW - n * 86_400) for n in (400, 300, 100, 1)))
+    assert await look(house) == ["Day1", "Day100", "Day300"]
+    house.history.close()
+
+
+async def test_two_look_ups_a_second_in_an_account_and_region(house):
+    house.settings = replace(house.settings, lookup_rate=2)
+    answers = [await refused(house, "LookupEvents") for _ in range(3)]
+    assert answers == ["", "", "ThrottlingException"]
+    assert await refused(house, "LookupEvents", {}, region="eu-west-1") == ""
+    assert await refused(house, "LookupEvents", {}, account="999999999999") == ""
+    house.clock.time += 0.5
+    assert [await refused(house, "LookupEvents", {"MaxResults": 0}) for _ in range(2)] == [
+        "InvalidMaxResultsException",
+        "ThrottlingException",
+    ]
+
+
+async def test_a_look_up_shows_what_was_answered_before_it(house):
+    running = asyncio.ensure_future(house.history.run())
+    for n in range(5):
+        await append(house, record(f"Call{n}"))
+        found = (await invoke(house, "LookupEvents", {"MaxResults": 2}))["Events"]
+        assert f"Call{n}" in [each["EventName"] for each in found]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_what_is_handed_over_at_once_is_bounded_in_bytes(house, monkeypatch):
+    monkeypatch.setattr(history, "BATCH_BYTES_MAX", 2_000)
+    sizes = []
+    monkeypatch.setattr(house.history, "_add", lambda lines, through: sizes.append((len(lines), through)))
+    await append(house, *(record(f"Call{n}", x="y" * 500) for n in range(5)), record("Long", x="y" * 9_000))
+    await house.history.catch_up()
+    assert sizes == [(2, 2), (2, 4), (1, 5), (1, 6)]
 
 
 async def test_following_shows_an_event_soon_after_it_is_durable(house):
@@ -194,7 +239,7 @@ async def test_following_shows_an_event_soon_after_it_is_durable(house):
 async def test_the_index_is_taken_up_where_it_ended_and_rebuilt_for_another_ledger(house, tmp_path):
     await append(house, *(record(f"Call{n}") for n in range(5)))
     await house.history.catch_up()
-    again = HistoryFollower(house.ledger, SqliteHistory(tmp_path / "history.db"))
+    again = HistoryFollower(house.ledger, SqliteHistory(tmp_path), house.clock.now)
     running = asyncio.ensure_future(again.run())
     query = HistoryQuery(ACCOUNT, REGION, 0, int(NOW) + 9, 50)
     await asyncio.sleep(0.02)
@@ -202,7 +247,7 @@ async def test_the_index_is_taken_up_where_it_ended_and_rebuilt_for_another_ledg
     running.cancel()
     other = trail_house()
     await append(other, record("Other"))
-    rebuilt = HistoryFollower(other.ledger, SqliteHistory(tmp_path / "history.db"))
+    rebuilt = HistoryFollower(other.ledger, SqliteHistory(tmp_path), other.clock.now)
     running = asyncio.ensure_future(rebuilt.run())
     async with asyncio.timeout(5):
         while [json.loads(each.record)["eventName"] for each in await rebuilt.lookup(query)] != ["Other"]:
@@ -212,15 +257,16 @@ async def test_the_index_is_taken_up_where_it_ended_and_rebuilt_for_another_ledg
 
 async def test_data_events_are_kept_only_when_wanted_and_shown_only_when_asked_for(tmp_path):
     house = trail_house()
-    history = HistoryFollower(house.ledger, SqliteHistory(tmp_path / "h.db"), data_events=True)
     await append(house, record("Managed"), data_record("PutObject", "b", "some/key"))
-    await history.catch_up()
-    plain = HistoryQuery(ACCOUNT, REGION, 0, int(NOW) + 9, 50)
-    assert len(await history.lookup(plain)) == 1
-    [found] = await history.lookup(
-        HistoryQuery(ACCOUNT, REGION, 0, int(NOW) + 9, 50, ("ResourceName", "b/some/key"), data_events=True)
-    )
-    assert json.loads(found.record)["eventName"] == "PutObject"
+    for wanted in (True, False):
+        (tmp_path / str(wanted)).mkdir()
+        index = SqliteHistory(tmp_path / str(wanted))
+        history = HistoryFollower(house.ledger, index, house.clock.now, data_events=wanted)
+        await history.catch_up()
+        assert len(await history.lookup(HistoryQuery(ACCOUNT, REGION, 0, int(NOW) + 9, 50))) == 1
+        found = index.find(HistorySearch(("rb/some/key",), 0, int(NOW) + 9), 50)
+        assert [json.loads(each.record)["eventName"] for each in found] == ["PutObject"] * wanted
+        history.close()
 
 
 async def test_a_body_cannot_hide_its_call_from_the_history(house):

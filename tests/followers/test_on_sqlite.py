@@ -56,8 +56,8 @@ async def test_files_digests_and_history_survive_restarts(tmp_path):
     assert verdict.complaints == []
     named = [file["s3Object"] for digest in verdict.digests for file in digest["logFiles"]]
     assert sorted(named) == sorted(key for _, key in objects(ledger, "/CloudTrail/"))
-    index = SqliteHistory(tmp_path / "history.db")
-    house.history = HistoryFollower(ledger, index)
+    index = SqliteHistory(tmp_path)
+    house.history = HistoryFollower(ledger, index, house.clock.now)
     await house.history.catch_up()
     found = (await invoke(house, "LookupEvents", {"EndTime": now}))["Events"]
     assert {"CreateTrail", "StartLogging", "GetBucketAcl", "Before0", "After2"} <= {each["EventName"] for each in found}

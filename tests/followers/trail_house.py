@@ -158,7 +158,7 @@ def own_record(operation: str, given: Shape, at: float) -> bytes:
 
 def trail_house(ledger: FakeLedger | None = None, *, now: float = NOW, **settings: Any) -> House:
     """A house on `ledger`, whose road leads to `StoreRoad`."""
-    house = build_house(now=now, settings=replace(Settings(), **settings))
+    house = build_house(now=now, settings=replace(Settings(lookup_rate=0), **settings))
     if ledger is not None:
         house.ledger = ledger
     house.road = StoreRoad(house.ledger, house.clock)

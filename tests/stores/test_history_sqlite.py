@@ -1,85 +1,225 @@
-"""The history's index on its own: seeks, pages, and files that are damaged."""
+"""The history's index on its own: order, pages, words, merging, expiry, and files that are damaged."""
 
 from __future__ import annotations
 
+import random
+import sqlite3
+
+import msgspec
 import pytest
 
-from opentrail.ports import HistoryQuery, IndexedEvent
+from opentrail.ports import HistorySearch
+from opentrail.record.history_words import attribute_word, place_word
+from opentrail.stores import history_file, history_segments
+from opentrail.stores.history_file import Moved, SegmentRow, to_merge
+from opentrail.stores.history_reader import EVENTS_FILE
+from opentrail.stores.history_search import intersect
 from opentrail.stores.history_sqlite import SqliteHistory
+from tests.followers.trail_house import ACCOUNT, REGION, data_record, iso, record
+
+T = 1_700_000_000
 
 
 @pytest.fixture
 def index(tmp_path):
-    index = SqliteHistory(tmp_path / "history.db")
+    index = SqliteHistory(tmp_path)
     yield index
     index.close()
 
 
-def event(seq: int, time: int, *values: tuple[str, str], data: bool = False) -> IndexedEvent:
-    return IndexedEvent(seq, time, "111111111111", "us-east-1", data, f"id-{seq}", values)
+def add(index, *lines: tuple[int, bytes], oldest: int = 0) -> None:
+    index.add(lines, after=index.cursor(), through=lines[-1][0], oldest=oldest)
 
 
-def query(limit: int = 50, **more) -> HistoryQuery:
-    return HistoryQuery("111111111111", "us-east-1", more.pop("start", 0), more.pop("end", 999), limit, **more)
+def search(*words: str, start: int = 0, end: int = T * 2, **more) -> HistorySearch:
+    return HistorySearch(words, start, end, **more)
 
 
-def test_events_are_ordered_by_time_and_then_by_place(index):
-    index.add([event(1, 50), event(2, 40), event(3, 50), event(4, 10)], 4)
-    assert index.find(query()) == [(50, 3), (50, 1), (40, 2), (10, 4)]
-    assert index.find(query(2, before=(50, 3))) == [(50, 1), (40, 2)]
-    assert index.find(query(start=40, end=40)) == [(40, 2)]
+def found(index, *words: str, limit: int = 50, **more) -> list[int]:
+    return [event.seq for event in index.find(search(*words, **more), limit)]
+
+
+def attribute(key: str, value: str) -> str:
+    return attribute_word(ACCOUNT, REGION, "M", key, value)
+
+
+def test_events_are_ordered_by_time_and_then_by_seq(index):
+    add(index, (1, record("A", T + 50)), (2, record("A", T + 40)), (3, record("B", T + 50)), (4, record("A", T + 10)))
+    everything = place_word(ACCOUNT, REGION, "M")
+    assert found(index, everything) == found(index) == [3, 1, 2, 4]
+    assert found(index, everything, limit=2, before=(T + 50, 3)) == [1, 2]
+    assert found(index, everything, start=T + 40, end=T + 40) == [2]
+    assert found(index, attribute("EventName", "A"), start=T + 40) == [1, 2]
+    assert found(index, after=3) == [4]
     assert index.cursor() == 4
 
 
-def test_adding_again_changes_nothing(index):
-    for _ in range(2):
-        index.add([event(1, 5, ("EventName", "A"))], 1)
-    assert index.find(query(attribute=("EventName", "A"))) == [(5, 1)]
+def test_records_come_back_byte_for_byte(index):
+    lines = [(n, record(f"Call{n}", T + n, requestParameters={"blank": " " * (n * 50)})) for n in range(1, 60)]
+    add(index, *lines)
+    assert [(event.seq, event.record) for event in index.find(search(), 100)] == lines[::-1]
 
 
-def test_data_events_are_merged_in_only_when_asked_for(index):
-    index.add([event(1, 1), event(2, 2, data=True), event(3, 3), event(4, 4, data=True)], 4)
-    assert index.find(query()) == [(3, 3), (1, 1)]
-    assert index.find(query(3, data_events=True)) == [(4, 4), (3, 3), (2, 2)]
+def test_words_do_not_run_into_each_other(index):
+    add(index, (1, record("y", T, userIdentity={"type": "IAMUser", "userName": "x"})))
+    assert found(index, attribute("EventName", "x")) == found(index, attribute("Username\0x", "")) == []
+    assert found(index, attribute("Username", "x")) == found(index, "ux", "ny") == [1]
+    assert found(index, "ux", "nx") == found(index, "d") == []
 
 
-def test_attributes_do_not_run_into_each_other(index):
-    index.add([event(1, 1, ("Username", "x"), ("EventName", "y"))], 1)
-    assert index.find(query(attribute=("EventName", "x"))) == []
-    assert index.find(query(attribute=("Username\0x", ""))) == []
-    assert index.find(query(attribute=("EventId", "id-1"))) == [(1, 1)]
+def test_a_data_event_is_no_event_of_lookup_events(index):
+    add(index, (1, data_record("PutObject", "b", "some/key", T)), (2, record("A", T)))
+    assert found(index, place_word(ACCOUNT, REGION, "M")) == [2]
+    assert found(index, "cD", "bb", "ksome/key") == found(index, "rb/some/key") == [1]
 
 
-def test_a_failed_batch_leaves_nothing(index):
-    broken = event(2, 2, ("EventName", "new"))
-    index.add([event(1, 1)], 1)
+def test_the_cursor_moves_with_what_was_added_or_not_at_all(index):
+    add(index, (1, record("A", T)))
+    with pytest.raises(Moved):
+        index.add([(2, record("B", T))], after=0, through=2, oldest=0)
     with pytest.raises(OverflowError):
-        index.add([broken, event(1 << 70, 3)], 9)
-    assert index.find(query()) == [(1, 1)]
-    assert index.cursor() == 1
-    index.add([event(3, 3, ("EventName", "newer"))], 3)
-    assert index.find(query(attribute=("EventName", "new"))) == []
-    index.add([broken], 3)
-    assert index.find(query(attribute=("EventName", "new"))) == [(2, 2)]
+        index.add([(1 << 70, record("B", T))], after=1, through=3, oldest=0)
+    assert (found(index), index.cursor()) == ([1], 1)
+    index.add([], after=1, through=9, oldest=0)
+    assert index.cursor() == 9
+
+
+def test_old_events_are_left_out_and_old_segments_dropped(index):
+    add(index, (1, record("Old", T)), (2, record("New", T + 100)), oldest=T + 50)
+    assert found(index) == [2]
+    add(index, (3, record("Newer", T + 200)))
+    assert index.tidy(T + 150)
+    assert (found(index), index.cursor()) == ([3], 3)
+    connection = index._file.connection
+    for table in ("blocks", "words", "many", "rare"):
+        column = "id >> 11" if table == "blocks" else "segment"
+        assert connection.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall() in ([(2,)], []), table
+    assert not index.tidy(T + 150)
+
+
+def random_record(rng: random.Random) -> bytes:
+    user = {"type": "IAMUser", "userName": rng.choice("abc"), "accessKeyId": f"AKIA{rng.randrange(30)}"}
+    at = T + rng.randrange(500)
+    if rng.random() < 0.5:
+        return data_record(rng.choice(["GetObject", "PutObject"]), "b", f"k{rng.randrange(99)}", at, userIdentity=user)
+    return record(rng.choice(["CreateUser", "ListUsers"]), at, userIdentity=user, errorCode=rng.choice(["No", None]))
+
+
+def test_any_search_finds_what_a_scan_finds_before_and_after_merging(tmp_path, monkeypatch):
+    monkeypatch.setattr(history_segments, "DICTIONARY_EVENTS", 100)
+    monkeypatch.setattr(history_file, "EVENTS_MAX", 600)
+    rng = random.Random(7)
+    lines = [(seq, random_record(rng)) for seq in range(1, 1_500)]
+    index = SqliteHistory(tmp_path)
+    start = 0
+    while start < len(lines):
+        size = rng.choice([1, 2, 40])
+        add(index, *lines[start : start + size])
+        start += size
+    merged = 0
+    for _ in range(2):
+        check_against_scan(index, lines, rng)
+        while index.tidy(0):
+            merged += 1
+    assert merged > 1
+    assert len(index._file.rows()) < 40
+    index.close()
+
+
+def check_against_scan(index, lines: list[tuple[int, bytes]], rng: random.Random) -> None:
+    decoded = [(seq, msgspec.json.decode(line), line) for seq, line in lines]
+    tests = {
+        "ua": lambda r: r["userIdentity"]["userName"] == "a",
+        "nGetObject": lambda r: r["eventName"] == "GetObject",
+        "E": lambda r: bool(r.get("errorCode")),
+        "KAKIA7": lambda r: r["userIdentity"]["accessKeyId"] == "AKIA7",
+        "kk5": lambda r: (r["requestParameters"] or {}).get("key") == "k5",
+        attribute("ReadOnly", "false"): lambda r: r["managementEvent"],
+    }
+    for _ in range(60):
+        words = rng.sample(list(tests), rng.choice([0, 1, 1, 2, 3]))
+        low, high = sorted((T + rng.randrange(500), T + rng.randrange(500)))
+        wanted = [
+            (r["eventTime"], seq, line)
+            for seq, r, line in decoded
+            if iso(low) <= r["eventTime"] <= iso(high) and all(tests[word](r) for word in words)
+        ]
+        wanted.sort(key=lambda each: each[:2], reverse=True)
+        got = index.find(search(*words, start=low, end=high), 10_000)
+        assert [(event.seq, event.record) for event in got] == [(seq, line) for _, seq, line in wanted]
+        if len(got) > 3:
+            place = (got[2].time, got[2].seq)
+            again = index.find(search(*words, start=low, end=high, before=place), 10_000)
+            assert [event.seq for event in again] == [event.seq for event in got[3:]]
+
+
+def test_counts_by_value(index):
+    add(index, *((n, record("A" if n % 3 else "B", T + n, sourceIPAddress=f"10.0.0.{n % 2}")) for n in range(1, 31)))
+    with index._reader.shelves() as [shelf]:
+        assert shelf.count_by(search(), "n") == {"A": 20, "B": 10}
+        assert shelf.count_by(search("i10.0.0.1"), "n") == {"A": 10, "B": 5}
+        assert shelf.count_by(search(start=T + 29), "i") == {"10.0.0.1": 1, "10.0.0.0": 1}
+        assert shelf.count(search("nB")) == 10
+        assert shelf.count_by(search("nC"), "n") == {}
+
+
+def test_segments_of_one_size_are_merged_as_far_as_they_fit():
+    rows = [SegmentRow(n, 5, T - n, T, 0, 0) for n in range(16)]
+    assert to_merge(rows[:15]) == []
+    assert to_merge(rows) == rows[::-1]
+    large = [SegmentRow(n, 10_000, T + n, T, 0, 0) for n in range(4)]
+    assert to_merge(large[:3]) == []
+    assert to_merge(large) == large[:3]
+    assert to_merge([SegmentRow(n, 20_000, T, T, 0, 0) for n in range(40)]) == []
+
+
+def test_long_lists_are_intersected_like_short_ones():
+    even, third = list(range(0, 6_000, 2)), list(range(0, 6_000, 3))
+    assert list(intersect(third, even)) == list(range(0, 6_000, 6))
+    assert list(intersect([6, 7, 5_999], even)) == [6]
+    assert list(intersect([], even)) == []
+
+
+def test_a_line_that_is_no_record_is_told_of_and_passed_over(index, caplog):
+    odd = (b"{", b"[]", b"{}", record("Odd", eventTime="noon"), b'{"eventTime":"\\ud800"}', b"[" * 9_999)
+    add(index, *enumerate((*odd, record("Fine")), 1))
+    assert found(index) == [len(odd) + 1]
+    assert caplog.text.count("is no record") == len(odd)
 
 
 def test_clearing_starts_again(index):
-    index.add([event(1, 1, ("EventName", "A"))], 1)
+    add(index, (1, record("A", T)))
     index.clear()
-    assert (index.cursor(), index.find(query())) == (0, [])
-    index.add([event(1, 1, ("EventName", "A"))], 1)
-    assert index.find(query(attribute=("EventName", "A"))) == [(1, 1)]
+    assert (index.cursor(), found(index)) == (0, [])
+    add(index, (1, record("A", T)))
+    assert found(index, "nA") == [1]
 
 
-def test_a_damaged_or_foreign_index_is_replaced(tmp_path):
-    path = tmp_path / "history.db"
-    path.write_bytes(b"this is no database" * 500)
-    index = SqliteHistory(path)
+@pytest.mark.parametrize("content", [b"this is no database" * 900, b""])
+def test_a_damaged_index_is_replaced(tmp_path, content):
+    (tmp_path / EVENTS_FILE).write_bytes(content)
+    index = SqliteHistory(tmp_path)
     assert index.cursor() == 0
-    index.add([], 7)
-    index._writer.execute("UPDATE meta SET value = 99 WHERE name = 'format'")
-    index._writer.commit()
+    add(index, (7, record("A", T)))
+    assert found(index) == [7]
     index.close()
-    index = SqliteHistory(path)
-    assert index.cursor() == 0
+
+
+def test_an_index_of_another_format_is_replaced(tmp_path):
+    other = sqlite3.connect(tmp_path / EVENTS_FILE)
+    other.executescript("CREATE TABLE meta (name TEXT PRIMARY KEY, value); INSERT INTO meta VALUES ('format', 1)")
+    other.close()
+    index = SqliteHistory(tmp_path)
+    assert (index.cursor(), found(index)) == (0, [])
     index.close()
+
+
+def test_a_reader_notices_that_the_file_was_replaced(index, tmp_path):
+    add(index, (1, record("A", T)))
+    assert found(index) == [1]
+    history_file.remove(tmp_path / EVENTS_FILE)
+    assert found(index) == []
+    other = SqliteHistory(tmp_path)
+    add(other, (5, record("B", T)))
+    assert found(index) == [5]
+    other.close()

@@ -1,38 +1,35 @@
-"""The event history: indexes every management event as soon as it is durable, and answers LookupEvents.
+"""The event history: hands every record to the index as soon as it is durable, and answers LookupEvents.
 
-The index names lines by Seq; the records are read from the ledger, so nothing is kept twice. Knows nothing of trails:
-history is independent of them. Data events are indexed only when the house wants them, because they are the mass.
+Management events always, data events if the house wants them. Knows nothing of trails: history is independent of them.
+Under load lines are gathered for a moment, so that the index costs the event loop a few batches a second and no more. A
+look-up shows whatever was answered before it was asked, unless the index lags far behind.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import msgspec
+from opentrail.ports import HistoryIndex, HistoryQuery, HistorySearch, Ledger, Line, PastEvent, Seq
+from opentrail.record.history_words import CATEGORIES, EVENT_ID, attribute_word, place_word
 
-from opentrail.followers.lines import chosen_lines, epoch
-from opentrail.ports import HistoryIndex, HistoryQuery, IndexedEvent, Ledger, Line, PastEvent, Seq
-from opentrail.record.lookup_event import attributes_of
-
-BATCH_LINES = 500
-"""Lines indexed in one transaction."""
+BATCH_LINES = 2_000
+"""Lines handed over at once, about."""
+BATCH_BYTES_MAX = 4 * 1024 * 1024
+"""Bytes of lines handed over at once; a single longer line goes alone."""
+GATHER_SECONDS = 0.05
+"""How long lines gather after a batch."""
+WAIT_SECONDS_MAX = 0.5
+"""How long a look-up waits for lines that are durable and not yet in the index."""
+WAIT_LINES_MAX = 2 * BATCH_LINES
+"""With more of them it does not wait at all."""
 IDLE_LINES = 5_000
-"""Lines without anything to index after which the cursor is written all the same."""
+"""Lines without anything to keep after which the cursor is written all the same."""
+DAY_SECONDS = 86_400
 
 _MANAGEMENT, _DATA = b'"eventCategory":"Management"', b'"eventCategory":"Data"'
-
-log = logging.getLogger("opentrail.history")
-
-
-class _Head(msgspec.Struct):
-    """The members by which most lines are passed over."""
-
-    managementEvent: bool = True
-    eventCategory: str = "Management"
 
 
 class HistoryFollower:
@@ -40,15 +37,27 @@ class HistoryFollower:
 
     name = "history"
 
-    def __init__(self, ledger: Ledger, index: HistoryIndex, *, data_events: bool = False) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        index: HistoryIndex,
+        now: Callable[[], float],
+        *,
+        days: int = 90,
+        data_events: bool = True,
+    ) -> None:
         self._ledger = ledger
         self._index = index
+        self._now = now
+        self._days = days
         self._data_events = data_events
-        self._head = msgspec.json.Decoder(_Head)
         self._writer = ThreadPoolExecutor(1, "history-writer")
         self._reader = ThreadPoolExecutor(1, "history-reader")
         self._cursor: Seq = 0
         self._written: Seq = 0
+        self._following = False
+        self._hurry = asyncio.Event()
+        self._caught_up = asyncio.Event()
 
     def position(self) -> Seq:
         """`ports.Reading`."""
@@ -57,70 +66,93 @@ class HistoryFollower:
     async def run(self) -> None:
         """Follow for ever from the index's own cursor; an index ahead of the ledger belongs to another one and is
         rebuilt."""
+        self._following = True
+        try:
+            await self._resume()
+            while True:
+                await self._ledger.wait(self._cursor)
+                await self.catch_up()
+                self._caught_up.set()
+                await self._gather()
+        finally:
+            self._following = False
+
+    async def _resume(self) -> None:
         loop = asyncio.get_running_loop()
         self._cursor = self._written = await loop.run_in_executor(self._writer, self._index.cursor)
         if self._cursor > self._ledger.head():
             await loop.run_in_executor(self._writer, self._index.clear)
             self._cursor = self._written = 0
-        while True:
-            await self._ledger.wait(self._cursor)
-            await self.catch_up()
+
+    async def _gather(self) -> None:
+        """Let lines come together, unless somebody waits for them."""
+        self._hurry.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_SECONDS):
+                await self._hurry.wait()
 
     async def catch_up(self) -> None:
-        """Index what is durable by now."""
+        """Hand over what is durable by now."""
         head = self._ledger.head()
         while self._cursor < head:
             lines = self._ledger.read(self._cursor, BATCH_LINES)
-            through = lines[-1][0] if lines else head
-            events = [event for seq, line in lines if (event := self._indexed(seq, line)) is not None]
-            if events or through - self._written >= IDLE_LINES:
-                await asyncio.get_running_loop().run_in_executor(self._writer, self._index.add, events, through)
+            chosen, through = self._batch(lines) if lines else ([], head)
+            if chosen or through - self._written >= IDLE_LINES:
+                await asyncio.get_running_loop().run_in_executor(self._writer, self._add, chosen, through)
                 self._written = through
             else:
                 await asyncio.sleep(0)
             self._cursor = through
 
-    def _indexed(self, seq: Seq, line: Line) -> IndexedEvent | None:
-        if line.kind != "record" or (not self._data_events and is_plain_data(line.data)):
-            return None
-        try:
-            head = self._head.decode(line.data)
-            data = not head.managementEvent or head.eventCategory != "Management"
-            if data and not self._data_events:
-                return None
-            return index_record(seq, msgspec.json.decode(line.data), data)
-        except msgspec.MsgspecError:
-            log.error("line %d is no record; the event history cannot show it", seq)
-            return None
+    def _batch(self, lines: Sequence[tuple[Seq, Line]]) -> tuple[list[tuple[Seq, bytes]], Seq]:
+        """The records to keep of the first lines, and how far these reach."""
+        chosen: list[tuple[Seq, bytes]] = []
+        size = 0
+        for seq, line in lines:
+            if line.kind != "record" or (not self._data_events and is_plain_data(line.data)):
+                continue
+            size += len(line.data)
+            if size > BATCH_BYTES_MAX and chosen:
+                return chosen, chosen[-1][0]
+            chosen.append((seq, line.data))
+        return chosen, lines[-1][0]
+
+    def _add(self, lines: Sequence[tuple[Seq, bytes]], through: Seq) -> None:
+        oldest = int(self._now()) - self._days * DAY_SECONDS
+        self._index.add(lines, after=self._written, through=through, oldest=oldest)
 
     async def lookup(self, query: HistoryQuery) -> Sequence[PastEvent]:
-        loop = asyncio.get_running_loop()
-        places = await loop.run_in_executor(self._reader, self._index.find, query)
-        runs = [(seq, 1) for seq in sorted(seq for _, seq in places)]
-        records = {seq: line.data async for seq, line in chosen_lines(self._ledger, runs)}
-        return [PastEvent(seq, time, records[seq]) for time, seq in places if seq in records]
+        await self._wait(self._ledger.head())
+        search = HistorySearch(_words(query), query.start, query.end, query.before)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._index.find, search, query.limit)
+
+    async def _wait(self, head: Seq) -> None:
+        """Until the index has reached `head`, within reason."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                while self._following and self._cursor < head <= self._cursor + WAIT_LINES_MAX:
+                    self._caught_up.clear()
+                    self._hurry.set()
+                    await self._caught_up.wait()
 
     def close(self) -> None:
-        """Let the worker threads end."""
+        """Let the worker threads end, and the index."""
         self._writer.shutdown()
         self._reader.shutdown()
+        self._index.close()
+
+
+def _words(query: HistoryQuery) -> tuple[str, ...]:
+    """The words that a look-up's events have. An event id is one word whoever's event it is."""
+    where = (query.account_id, query.region, CATEGORIES[query.category])
+    if query.attribute is None:
+        return (place_word(*where),)
+    if query.attribute[0] == "EventId":
+        return EVENT_ID + query.attribute[1], place_word(*where)
+    return (attribute_word(*where, *query.attribute),)
 
 
 def is_plain_data(record: bytes) -> bool:
     """Certainly a data event, told without parsing it. A management event's line always says that it is one, and nothing
     that a client sends can take those bytes out again; a data event that also holds them is parsed."""
     return _MANAGEMENT not in record and _DATA in record
-
-
-def index_record(seq: Seq, record: dict[str, Any], data: bool) -> IndexedEvent:
-    """What the index keeps of a record."""
-    attributes = attributes_of(record)
-    return IndexedEvent(
-        seq=seq,
-        time=int(epoch(attributes.event_time)),
-        account_id=str(record.get("recipientAccountId", "")),
-        region=str(record.get("awsRegion", "")),
-        data=data,
-        event_id=attributes.event_id,
-        values=tuple(attributes.values()),
-    )

@@ -14,6 +14,8 @@ from opentrail.server.endpoints import BadEndpoints, read_endpoints
 from opentrail.settings import Settings, setting_fields
 
 PREFIX = "OPENTRAIL_"
+HISTORY_DAYS_MIN, HISTORY_DAYS_MAX = 90, 36_500
+"""What LookupEvents promises at the least, and a century."""
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|h|d)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 _ACCOUNT = re.compile(r"[0-9]{12}")
@@ -116,6 +118,8 @@ def _checked(settings: Settings) -> Settings:
         raise BadSetting(str(error)) from error
     if not all(0.1 <= each < inf for each in (settings.delivery_interval, settings.digest_interval)):
         raise BadSetting("delivery_interval and digest_interval must be at least 100ms")
+    if not HISTORY_DAYS_MIN <= settings.history_days <= HISTORY_DAYS_MAX:
+        raise BadSetting(f"history_days must be {HISTORY_DAYS_MIN} to {HISTORY_DAYS_MAX}")
     if not 0.1 <= settings.lifecycle_day < inf:
         raise BadSetting("lifecycle_day must be at least 100ms")
     if bool(settings.root_access_key_id) != bool(settings.root_secret_access_key):

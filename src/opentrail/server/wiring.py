@@ -46,7 +46,7 @@ from opentrail.services.sts_sessions import role_session
 from opentrail.settings import Settings
 from opentrail.state import House, Sealer, Unit
 from opentrail.stores.blobs_files import FileBlobs
-from opentrail.stores.history_sqlite import SqliteHistory
+from opentrail.stores.history_process import ProcessHistory
 from opentrail.stores.ledger_sqlite import SqliteLedger
 from opentrail.targets.plugs import target_plugs
 
@@ -109,6 +109,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             _end_waiting(house)
             await _drain(edge)
             await end(tasks)
+            await asyncio.gather(
+                *(asyncio.to_thread(each.close) for each in followers if isinstance(each, HistoryFollower))
+            )
             await house.ledger.close()
     finally:
         os.close(lock)
@@ -139,7 +142,14 @@ async def _open(settings: Settings, lock: int) -> tuple[House, Gate, tuple[str, 
 
 def _followers(house: House) -> list[Follower]:
     """The followers, in the order in which they are started."""
-    history = HistoryFollower(house.ledger, SqliteHistory(house.settings.data_dir / "history.db"))
+    settings = house.settings
+    history = HistoryFollower(
+        house.ledger,
+        ProcessHistory(settings.data_dir),
+        house.clock.now,
+        days=settings.history_days,
+        data_events=settings.history_data_events,
+    )
     house.history = history
     return [
         history,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,13 +18,12 @@ import msgspec
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.ports import HistoryQuery, PastEvent
-from opentrail.record.lookup_event import attributes_of
+from opentrail.record.lookup_event import EventAttributes, attributes_of
 from opentrail.rows.cloudtrail import SIGNING_KEYS
 from opentrail.service import Service
 from opentrail.state import Unit
 
-HISTORY_SECONDS = 90 * 86_400
-"""How far back LookupEvents sees."""
+DAY_SECONDS = 86_400
 RESULTS_MAX = 50
 ATTRIBUTE_VALUE_MAX = 2_000
 ATTRIBUTE_KEYS = frozenset(
@@ -39,27 +38,29 @@ service = Service("cloudtrail")
 
 @service.operation("LookupEvents")
 async def lookup_events(call: Call, unit: Unit) -> Shape:
-    """Look up the management events of the last 90 days in this region, newest first, whether a trail logs them or not."""
+    """Look up the management events of the last 90 days (or what is set) in this region, newest first, trail or not."""
+    _take_turn(call, unit)
     given = call.input
     limit = _results(given)
     attribute = _attribute(given.get("LookupAttributes") or ())
     start, end = _time_range(given, unit.now)
     question = _question(call)
     before = _open_token(unit, given.get("NextToken"), question)
-    if _category(given) == "insight":
-        return {"Events": []}
+    category = _category(given)
+    oldest = int(unit.now) - unit.house.settings.history_days * DAY_SECONDS
     found = await unit.house.history.lookup(
         HistoryQuery(
             account_id=call.account_id,
             region=call.region,
-            start=max(start, int(unit.now) - HISTORY_SECONDS),
+            start=max(start, oldest),
             end=end,
             limit=limit + 1,
             attribute=attribute,
             before=before,
+            category=category,
         )
     )
-    answer: Shape = {"Events": [_event(event) for event in found[:limit]]}
+    answer: Shape = {"Events": list(_events(found[:limit], attribute))}
     if len(found) > limit:
         last = found[limit - 1]
         answer["NextToken"] = _seal_token(unit, question, (last.time, last.seq))
@@ -90,9 +91,16 @@ async def list_public_keys(call: Call, unit: Unit) -> Shape:
     }
 
 
-def _event(found: PastEvent) -> Shape:
+def _events(found: Sequence[PastEvent], attribute: tuple[str, str] | None) -> Iterator[Shape]:
+    """The entries of Events. The index goes by hashes; what only shares the hash of the value is left out."""
+    for event in found:
+        attributes = attributes_of(msgspec.json.decode(event.record))
+        if attribute is None or attribute in attributes.values() or attribute == ("EventId", attributes.event_id):
+            yield _event(event, attributes)
+
+
+def _event(found: PastEvent, attributes: EventAttributes) -> Shape:
     """One entry of Events; the record itself is a string in it."""
-    attributes = attributes_of(msgspec.json.decode(found.record))
     shape: Shape = {
         "EventId": attributes.event_id,
         "EventName": attributes.event_name,
@@ -142,7 +150,14 @@ def _category(given: Mapping[str, Any]) -> str:
     category = given.get("EventCategory") or ""
     if category not in ("", "insight"):
         raise AwsError("InvalidEventCategoryException", f"Event category {category} is not valid.")
-    return str(category)
+    return "Insight" if category else "Management"
+
+
+def _take_turn(call: Call, unit: Unit) -> None:
+    """Two calls a second in an account and region, or what is set."""
+    rate = unit.house.settings.lookup_rate
+    if rate and not unit.house.lookup_turns.take((call.account_id, call.region), rate, unit.now):
+        raise AwsError("ThrottlingException", "Rate exceeded", 400)
 
 
 def _question(call: Call) -> bytes:

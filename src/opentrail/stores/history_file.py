@@ -1,0 +1,325 @@
+"""One file of the event history: segments of events in SQLite, written by one process, read by any number.
+
+Whatever is added becomes a segment at once, in one transaction with the cursor; small segments are merged, sixteen into
+one, until they are full. Expiry removes whole segments. Readers see a snapshot (WAL), so writers never disturb them.
+Knows numbers, words and records' bytes; not where they come from.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
+
+from opentrail.stores.history_segments import (
+    BLOCK_EVENTS,
+    EVENTS_MAX,
+    RANK_BITS,
+    RANK_MASK,
+    Entry,
+    Hasher,
+    Lists,
+    Segment,
+    assemble,
+    build,
+    unpack,
+    unpack_head,
+)
+
+FORMAT = 2
+"""Version of the layout."""
+BLOCK_BITS = 11
+"""A block's id is its segment's and so many bits of its place there: EVENTS_MAX / BLOCK_EVENTS."""
+MERGED = 16
+"""Segments of about one size that are merged into one."""
+TIER_BASE = 16
+CACHE_KIB = 16 * 1024
+"""Pages that a connection keeps in memory."""
+PAGE_BYTES = 16 * 1024
+BUSY_MILLISECONDS = 20_000
+KEY_BYTES = 16
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE segments (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+  low INTEGER NOT NULL, high INTEGER NOT NULL, shift INTEGER NOT NULL);
+CREATE INDEX segments_by_time ON segments (last, id);
+CREATE TABLE dictionaries (segment INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+CREATE TABLE blocks (id INTEGER PRIMARY KEY, head BLOB NOT NULL, records BLOB NOT NULL);
+CREATE TABLE words (segment INTEGER, word TEXT, ranks BLOB NOT NULL, PRIMARY KEY (segment, word)) WITHOUT ROWID;
+CREATE TABLE many (segment INTEGER, word INTEGER, ranks BLOB NOT NULL, PRIMARY KEY (segment, word)) WITHOUT ROWID;
+CREATE TABLE rare (segment INTEGER, bucket INTEGER, entries BLOB NOT NULL, PRIMARY KEY (segment, bucket)) WITHOUT ROWID;
+"""
+
+Work = TypeVar("Work")
+
+
+class OtherFormat(Exception):
+    """The file is none of the history's, or of another version of it."""
+
+
+class Moved(Exception):
+    """The cursor is not where the caller thought: somebody else has written meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """What is known of a segment without opening it."""
+
+    id: int
+    count: int
+    first: int
+    last: int
+    low: int
+    high: int
+
+
+def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
+    """A writer's connection; makes the file. Raises OtherFormat, sqlite3.DatabaseError (damage).
+
+    With `durable` a commit survives a power cut; without, the last ones may be gone, and with them the cursor.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MILLISECONDS / 1000)
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            values = [("format", FORMAT), ("cursor", 0), ("imported", 0), ("next", 1), ("key", os.urandom(KEY_BYTES))]
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", values)
+        check_format(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def check_format(connection: sqlite3.Connection) -> None:
+    """Raises OtherFormat."""
+    named = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0]
+    row = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone() if named else None
+    if row is None or row[0] != FORMAT:
+        raise OtherFormat
+
+
+def meta(connection: sqlite3.Connection, name: str) -> int:
+    """A number that the file keeps beside its segments."""
+    value: int = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0]
+    return value
+
+
+def hasher_of(connection: sqlite3.Connection) -> Hasher:
+    """The hashes of this file's words."""
+    return Hasher(connection.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
+
+
+def remove(path: Path) -> None:
+    """Delete a history's file and what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+class HistoryFile:
+    """The writer of one file. Not for several threads at once."""
+
+    def __init__(self, path: Path, *, durable: bool) -> None:
+        self.connection = connect(path, durable=durable)
+        self._hasher = hasher_of(self.connection)
+
+    def cursor(self) -> int:
+        return meta(self.connection, "cursor")
+
+    def add(self, entries: Sequence[Entry], *, after: int, through: int) -> None:
+        """Keep events and move the cursor, all or nothing. Raises Moved unless the cursor stands at `after`."""
+        segments = [self.built(entries[start : start + EVENTS_MAX]) for start in range(0, len(entries), EVENTS_MAX)]
+
+        def work() -> None:
+            if self.cursor() != after:
+                raise Moved
+            for segment in segments:
+                self.insert(segment)
+            self.set_meta("cursor", through)
+
+        self.transact(work)
+
+    def built(self, entries: Sequence[Entry]) -> Segment:
+        return build(entries, self._hasher)
+
+    def transact(self, work: Callable[[], Work]) -> Work:
+        """Run in one transaction: all of it, or nothing when it raises."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work()
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def set_meta(self, name: str, value: int) -> None:
+        self.connection.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
+
+    def insert(self, segment: Segment) -> int:
+        """Store a segment's parts, within a transaction; its id."""
+        number = meta(self.connection, "next")
+        self.set_meta("next", number + 1)
+        shift = segment.lists.shift()
+        row = (number, segment.count, segment.first, segment.last, segment.low, segment.high, shift)
+        write = self.connection.executemany
+        write("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", (row,))
+        if segment.dictionary:
+            write("INSERT INTO dictionaries VALUES (?, ?)", ((number, segment.dictionary),))
+        first = number << BLOCK_BITS
+        blocks = ((first + place, head, records) for place, (head, records) in enumerate(segment.blocks))
+        write("INSERT INTO blocks VALUES (?, ?, ?)", blocks)
+        plain = sorted(segment.lists.plain.items())
+        words = ((number, word, array("H", ranks).tobytes()) for word, ranks in plain)
+        write("INSERT INTO words VALUES (?, ?, ?)", words)
+        write("INSERT INTO many VALUES (?, ?, ?)", ((number, *row) for row in segment.lists.many()))
+        write("INSERT INTO rare VALUES (?, ?, ?)", ((number, *row) for row in segment.lists.rare(shift)))
+        return number
+
+    def rows(self) -> list[SegmentRow]:
+        """All segments, in the order in which they were made."""
+        query = "SELECT id, count, first, last, low, high FROM segments ORDER BY id"
+        return [SegmentRow(*row) for row in self.connection.execute(query)]
+
+    def tidy(self, oldest: int) -> bool:
+        """One step of upkeep: drop what is older than `oldest` (epoch seconds), or merge. False: nothing to do."""
+        rows = self.rows()
+        expired = [row.id for row in rows if row.last < oldest]
+        if expired:
+            self.transact(lambda: self._delete(expired))
+            return True
+        chosen = to_merge(rows)
+        if not chosen:
+            return False
+        merged = merge(self.connection, chosen)
+
+        def work() -> None:
+            left = {row.id for row in self.rows()}
+            if all(row.id in left for row in chosen):  # nobody else merged or dropped them meanwhile
+                self._delete([row.id for row in chosen])
+                self.insert(merged)
+
+        self.transact(work)
+        return True
+
+    def _delete(self, segments: Sequence[int]) -> None:
+        for segment in segments:
+            self.connection.execute("DELETE FROM segments WHERE id = ?", (segment,))
+            self.connection.execute("DELETE FROM dictionaries WHERE segment = ?", (segment,))
+            blocks = (segment << BLOCK_BITS, (segment + 1) << BLOCK_BITS)
+            self.connection.execute("DELETE FROM blocks WHERE id >= ? AND id < ?", blocks)
+            for table in ("words", "many", "rare"):
+                self.connection.execute(f"DELETE FROM {table} WHERE segment = ?", (segment,))
+
+    def clear(self) -> None:
+        """Forget every event and start at cursor 0."""
+
+        def work() -> None:
+            for table in ("segments", "dictionaries", "blocks", "words", "many", "rare"):
+                self.connection.execute(f"DELETE FROM {table}")
+            self.set_meta("cursor", 0)
+
+        self.transact(work)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def _tier(row: SegmentRow) -> int:
+    tier, size = 0, row.count
+    while size >= TIER_BASE:
+        tier, size = tier + 1, size // TIER_BASE
+    return tier
+
+
+def to_merge(rows: Sequence[SegmentRow]) -> list[SegmentRow]:
+    """Segments to make one of: those of a tier that has MERGED of them, or enough to fill one; the oldest, as many as
+    fit."""
+    tiers: dict[int, list[SegmentRow]] = {}
+    for row in rows:
+        if row.count < EVENTS_MAX // 2:
+            tiers.setdefault(_tier(row), []).append(row)
+    for _, members in sorted(tiers.items()):
+        fitting: list[SegmentRow] = []
+        for row in sorted(members, key=lambda row: (row.first, row.id)):
+            if sum(each.count for each in fitting) + row.count <= EVENTS_MAX:
+                fitting.append(row)
+        full = len(fitting) < len(members)
+        if (len(members) >= MERGED or full) and len(fitting) > 1:
+            return fitting
+    return []
+
+
+def merge(connection: sqlite3.Connection, rows: Sequence[SegmentRow]) -> Segment:
+    """One segment of several that are together not too large. Records pass through block by block."""
+    places = sorted(
+        (time, number, source, rank)
+        for source, row in enumerate(rows)
+        for rank, (time, number) in enumerate(_places(connection, row))
+    )
+    targets = [array("H", bytes(2 * row.count)) for row in rows]
+    for place, (_, _, source, rank) in enumerate(places):
+        targets[source][rank] = place
+    lists = Lists({}, {})
+    for row, target in zip(rows, targets, strict=True):
+        _take_lists(connection, row.id, target, lists)
+    for ranks in (*lists.plain.values(), *lists.hashed.values()):
+        ranks.sort()
+    sources = [_records(connection, row) for row in rows]
+    records = (next(sources[source]) for _, _, source, _ in places)
+    return assemble([(time, number) for time, number, _, _ in places], records, lists)
+
+
+def _places(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[tuple[int, int]]:
+    query = "SELECT head FROM blocks WHERE id >= ? AND id < ? ORDER BY id"
+    for (head,) in connection.execute(query, (row.id << BLOCK_BITS, (row.id + 1) << BLOCK_BITS)):
+        times, numbers = unpack_head(head, row.low, row.high)
+        yield from zip(times, (row.low + number for number in numbers), strict=True)
+
+
+def _records(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[bytes]:
+    dictionary = dictionary_of(connection, row.id)
+    query = "SELECT records FROM blocks WHERE id >= ? AND id < ? ORDER BY id"
+    left = row.count
+    for (block,) in connection.execute(query, (row.id << BLOCK_BITS, (row.id + 1) << BLOCK_BITS)):
+        count = min(left, BLOCK_EVENTS)
+        yield from unpack(block, count, dictionary)
+        left -= count
+
+
+def dictionary_of(connection: sqlite3.Connection, segment: int) -> bytes:
+    """What a segment's blocks were compressed with; empty for small ones."""
+    row = connection.execute("SELECT bytes FROM dictionaries WHERE segment = ?", (segment,)).fetchone()
+    return b"" if row is None else row[0]
+
+
+def _take_lists(connection: sqlite3.Connection, segment: int, target: Sequence[int], lists: Lists) -> None:
+    """Add a segment's words, with their ranks in the merged one."""
+    for word, ranks in connection.execute("SELECT word, ranks FROM words WHERE segment = ?", (segment,)):
+        lists.plain.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
+    for word, ranks in connection.execute("SELECT word, ranks FROM many WHERE segment = ?", (segment,)):
+        lists.hashed.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
+    for (entries,) in connection.execute("SELECT entries FROM rare WHERE segment = ?", (segment,)):
+        for word, group in groupby(memoryview(entries).cast("Q"), lambda entry: entry >> RANK_BITS):
+            lists.hashed.setdefault(word, []).extend([target[entry & RANK_MASK] for entry in group])

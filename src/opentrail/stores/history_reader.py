@@ -1,0 +1,90 @@
+"""Reading a whole history: the file that follows the ledger and the file of imported events, as one.
+
+A file that is not there yet, or is not readable, counts as empty; one that was replaced is opened again. Reads only.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from heapq import merge
+from itertools import islice
+from pathlib import Path
+
+from opentrail.ports import HistorySearch, PastEvent
+from opentrail.stores.history_file import OtherFormat
+from opentrail.stores.history_search import Hit, Shelf, open_reader
+
+EVENTS_FILE = "history.db"
+"""Made of the ledger's lines; deleting it rebuilds it."""
+IMPORTED_FILE = "imported.db"
+"""Made of log files from elsewhere; nothing can rebuild it but importing them again."""
+
+log = logging.getLogger("opentrail.history")
+
+
+class _Open:
+    """One file's connection, and which file it was."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: tuple[int, int] | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    def connection(self) -> sqlite3.Connection | None:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            self.close()
+            return None
+        if (status.st_dev, status.st_ino) != self._file:
+            self.close()
+            try:
+                self._connection = open_reader(self._path)
+                self._file = (status.st_dev, status.st_ino)
+            except (sqlite3.Error, OtherFormat) as error:
+                log.warning("cannot read %s: %s", self._path.name, error or type(error).__name__)
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._file = None, None
+
+
+class HistoryReader:
+    """Searches a data directory's history. For several threads, one at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._lock = threading.Lock()
+        self._files = [_Open(directory / name) for name in (EVENTS_FILE, IMPORTED_FILE)]
+
+    @contextmanager
+    def shelves(self) -> Iterator[list[Shelf]]:
+        """The files that are there, each as it stands now."""
+        with self._lock, ExitStack() as stack:
+            connections = [file.connection() for file in self._files]
+            yield [stack.enter_context(Shelf(each)) for each in connections if each is not None]
+
+    def find(self, search: HistorySearch, limit: int) -> Sequence[PastEvent]:
+        """Up to `limit` events, newest first."""
+        with self.shelves() as shelves:
+            found = islice(newest_first(shelves, search), limit)
+            return [PastEvent(hit.number, hit.time, shelf.record(hit)) for shelf, hit in found]
+
+    def close(self) -> None:
+        with self._lock:
+            for file in self._files:
+                file.close()
+
+
+def newest_first(shelves: Sequence[Shelf], search: HistorySearch) -> Iterator[tuple[Shelf, Hit]]:
+    """What all the shelves hold of a search, in one order."""
+
+    def found(shelf: Shelf) -> Iterator[tuple[Shelf, Hit]]:
+        return ((shelf, hit) for hit in shelf.find(search))
+
+    return merge(*map(found, shelves), key=lambda pair: (pair[1].time, pair[1].number), reverse=True)

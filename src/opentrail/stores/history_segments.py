@@ -1,0 +1,224 @@
+"""Segments: up to 32,768 events in order of (time, number), their records compressed, and for each word its events.
+
+An event's place in its segment is its rank, so what a word costs an event is two bytes. Everything here is arithmetic on
+bytes; `history_file` keeps the parts in SQLite. Three forms of a word's list: plain words (`record.history_words.COUNTED`)
+keep their text, so that they can be counted; of the others a keyed hash is kept, in a row of its own when it has more than
+RARE_MAX events, else packed with its neighbours into a bucket, eight bytes an event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
+
+import msgspec
+
+from opentrail.record.history_words import COUNTED
+
+EVENTS_MAX = 32_768
+"""Events of a segment: ranks fit into two bytes."""
+BLOCK_EVENTS = 16
+"""Records compressed together: what a look-up has to inflate for one of them."""
+RARE_MAX = 4
+"""Events of a word that has no row of its own."""
+BUCKET_ENTRIES = 64
+"""Entries that a bucket of rare words holds about."""
+DICTIONARY_BYTES = 16 * 1024
+DICTIONARY_EVENTS = 2_048
+"""Segments of so many events carry a compression dictionary, made of some of their records."""
+SAMPLES = 64
+LEVEL_SMALL, LEVEL = 1, 6
+"""zlib's levels for segments that will soon be merged, and for those that stay."""
+HASH_BITS = 48
+RANK_BITS = 16
+RANK_MASK = (1 << RANK_BITS) - 1
+WIDE = 1 << 32
+"""Numbers of a segment that reach so far apart take eight bytes each, not four."""
+
+T = TypeVar("T")
+U = TypeVar("U")
+Mapper = Callable[[Callable[[T], U], Iterable[T]], Iterable[U]]
+
+
+class Entry(msgspec.Struct, frozen=True, order=True, gc=False):
+    """One event to keep. `time` is epoch seconds; `number` tells events of one second apart and never changes."""
+
+    time: int
+    number: int
+    record: bytes
+    words: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Lists:
+    """Ranks by word: of plain words by their text, of the others by their hash."""
+
+    plain: dict[str, list[int]]
+    hashed: dict[int, list[int]]
+
+    def many(self) -> Iterator[tuple[int, bytes]]:
+        """(hash, ranks) of those that get a row, by hash."""
+        for word in sorted(word for word, ranks in self.hashed.items() if len(ranks) > RARE_MAX):
+            yield word, array("H", self.hashed[word]).tobytes()
+
+    def rare(self, shift: int) -> Iterator[tuple[int, bytes]]:
+        """(bucket, entries) of the others."""
+        entries = sorted(
+            word << RANK_BITS | rank for word, ranks in self.hashed.items() if len(ranks) <= RARE_MAX for rank in ranks
+        )
+        for bucket, group in groupby(entries, lambda entry: entry >> (RANK_BITS + shift)):
+            yield bucket, array("Q", group).tobytes()
+
+    def shift(self) -> int:
+        """A bucket is a hash without its lowest `shift` bits."""
+        rare = sum(len(ranks) for ranks in self.hashed.values() if len(ranks) <= RARE_MAX)
+        return HASH_BITS - max(rare // BUCKET_ENTRIES, 1).bit_length() + 1
+
+
+@dataclass(slots=True)
+class Segment:
+    """A segment's parts, ready to be stored."""
+
+    count: int
+    first: int
+    last: int
+    low: int
+    high: int
+    """Times and numbers from, to."""
+    dictionary: bytes
+    blocks: list[tuple[bytes, bytes]]
+    """(head, records) of each block."""
+    lists: Lists
+
+
+class Hasher:
+    """Hashes of words, keyed so that nobody can choose words that share one."""
+
+    def __init__(self, key: bytes) -> None:
+        self._base = hashlib.blake2b(key, digest_size=HASH_BITS // 8)
+
+    def __call__(self, word: str) -> int:
+        state = self._base.copy()
+        state.update(word.encode("utf-8", "surrogatepass"))
+        return int.from_bytes(state.digest())
+
+
+def build(entries: Sequence[Entry], hasher: Hasher, mapper: Mapper[Sequence[bytes], bytes] = map) -> Segment:
+    """A segment of 1 to EVENTS_MAX entries, in any order. `mapper` may compress blocks side by side."""
+    ordered = sorted(entries, key=lambda entry: (entry.time, entry.number))
+    by_word: dict[str, list[int]] = {}
+    for rank, entry in enumerate(ordered):
+        for word in entry.words:
+            ranks = by_word.get(word)
+            if ranks is None:
+                by_word[word] = [rank]
+            else:
+                ranks.append(rank)
+    lists = Lists({}, {})
+    for word, ranks in by_word.items():
+        if word[0] in COUNTED:
+            lists.plain[word] = ranks
+        else:
+            lists.hashed.setdefault(hasher(word), []).extend(ranks)
+    places = [(entry.time, entry.number) for entry in ordered]
+    return assemble(places, (entry.record for entry in ordered), lists, mapper)
+
+
+def assemble(
+    places: Sequence[tuple[int, int]],
+    records: Iterable[bytes],
+    lists: Lists,
+    mapper: Mapper[Sequence[bytes], bytes] = map,
+) -> Segment:
+    """A segment of (time, number) pairs in order, their records in the same order, and their words."""
+    numbers = [number for _, number in places]
+    low, high = min(numbers), max(numbers)
+    groups = _groups(iter(records))
+    dictionary = b""
+    if len(places) >= DICTIONARY_EVENTS:
+        kept = list(groups)
+        dictionary = _dictionary(kept)
+        groups = iter(kept)
+    level = LEVEL if dictionary else LEVEL_SMALL
+    packed = mapper(lambda group: pack(group, dictionary, level), groups)
+    heads = (
+        pack_head(places[start : start + BLOCK_EVENTS], low, high) for start in range(0, len(places), BLOCK_EVENTS)
+    )
+    blocks = list(zip(heads, packed, strict=True))
+    return Segment(len(places), places[0][0], places[-1][0], low, high, dictionary, blocks, lists)
+
+
+def _groups(records: Iterator[bytes]) -> Iterator[list[bytes]]:
+    group = []
+    for record in records:
+        group.append(record)
+        if len(group) == BLOCK_EVENTS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _dictionary(groups: Sequence[Sequence[bytes]]) -> bytes:
+    """Records from all over the segment, as far as they fit: what most others will look like."""
+    step = max(len(groups) // SAMPLES, 1)
+    share = DICTIONARY_BYTES // 8
+    samples = [group[0][:share] for group in groups[::step]]
+    return b"".join(samples)[-DICTIONARY_BYTES:]
+
+
+def pack(records: Sequence[bytes], dictionary: bytes, level: int) -> bytes:
+    """A block: the records' lengths and bytes, deflated."""
+    lengths = array("I", [len(record) for record in records]).tobytes()
+    stream = (
+        zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_DEFAULT_STRATEGY, dictionary)
+        if dictionary
+        else zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
+    )
+    return stream.compress(b"".join((lengths, *records))) + stream.flush()
+
+
+def unpack(block: bytes, count: int, dictionary: bytes) -> list[bytes]:
+    """The `count` records of a block."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS, dictionary) if dictionary else zlib.decompressobj(-zlib.MAX_WBITS)
+    data = stream.decompress(block)
+    start = 4 * count
+    records = []
+    for length in memoryview(data)[:start].cast("I"):
+        records.append(data[start : start + length])
+        start += length
+    return records
+
+
+def pack_head(places: Sequence[tuple[int, int]], low: int, high: int) -> bytes:
+    """Times, then numbers beyond the segment's lowest."""
+    times = array("I", [time for time, _ in places])
+    numbers = array("Q" if high - low >= WIDE else "I", [number - low for _, number in places])
+    return times.tobytes() + numbers.tobytes()
+
+
+def unpack_head(head: bytes, low: int, high: int) -> tuple[Sequence[int], Sequence[int]]:
+    """(times, numbers beyond `low`) of a block."""
+    wide = high - low >= WIDE
+    count = len(head) // (12 if wide else 8)
+    view = memoryview(head)
+    return view[: 4 * count].cast("I"), view[4 * count :].cast("Q" if wide else "I")
+
+
+def ranks_of(packed: bytes) -> Sequence[int]:
+    """A word's ranks from its row."""
+    return memoryview(packed).cast("H")
+
+
+def rare_ranks(entries: bytes, word: int) -> list[int]:
+    """A hash's ranks from its bucket."""
+    view = memoryview(entries).cast("Q")
+    start = bisect_left(view, word << RANK_BITS)
+    end = bisect_left(view, (word + 1) << RANK_BITS, start)
+    return [entry & RANK_MASK for entry in view[start:end]]

@@ -1,0 +1,70 @@
+"""The history's writer as a process: what it is given it keeps, and its end loses nothing and doubles nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from opentrail.ports import HistorySearch
+from opentrail.stores.history_process import HistoryFailed, ProcessHistory
+from opentrail.stores.history_reader import EVENTS_FILE
+from tests.followers.trail_house import record
+
+T = 1_700_000_000
+ALL = HistorySearch((), 0, T * 2)
+
+
+@pytest.fixture
+def history(tmp_path):
+    history = ProcessHistory(tmp_path)
+    yield history
+    history.close()
+
+
+def seqs(history) -> list[int]:
+    return [event.seq for event in history.find(ALL, 1_000)]
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_started_again_and_goes_on_at_its_cursor(history):
+    assert (history.cursor(), seqs(history)) == (0, [])
+    history.add([(1, record("A", T)), (2, record("B", T))], after=0, through=2, oldest=0)
+    assert seqs(history) == [2, 1]
+    os.kill(history._process.pid, signal.SIGKILL)
+    with pytest.raises(HistoryFailed, match="gone"):
+        history.add([(3, record("C", T))], after=2, through=3, oldest=0)
+    cursor = history.cursor()
+    history.add([(3, record("C", T))] if cursor == 2 else [], after=cursor, through=3, oldest=0)
+    assert (history.cursor(), seqs(history)) == (3, [3, 2, 1])
+
+
+@pytest.mark.slow
+def test_two_writers_never_keep_a_line_twice(history, tmp_path):
+    other = ProcessHistory(tmp_path)
+    history.add([(1, record("A", T))], after=0, through=1, oldest=0)
+    with pytest.raises(HistoryFailed, match="Moved"):
+        other.add([(1, record("A", T))], after=0, through=1, oldest=0)
+    assert seqs(other) == [1]
+    history.clear()
+    assert (other.cursor(), seqs(other)) == (0, [])
+    other.close()
+
+
+@pytest.mark.slow
+def test_damage_that_shows_later_is_mended_by_building_anew(history, tmp_path):
+    for seq in range(1, 4):
+        history.add([(seq, record("A", T) + b" " * 50_000)], after=seq - 1, through=seq, oldest=0)
+    history.close()
+    again = ProcessHistory(tmp_path)
+    assert again.cursor() == 3
+    with (tmp_path / EVENTS_FILE).open("r+b") as file:
+        file.seek(16 * 1024)
+        file.write(b"\xff" * 640 * 1024)
+    with pytest.raises(HistoryFailed):
+        again.add([(4, record("B", T))], after=3, through=4, oldest=0)
+    assert again.cursor() == 0
+    again.add([(4, record("B", T))], after=0, through=4, oldest=0)
+    assert seqs(again) == [4]
+    again.close()
