@@ -7,6 +7,7 @@
     s3.upload   bucket key upload-id         a multipart upload under way
     s3.part     upload-id number             its parts; the number with five digits
     s3.data     ref                          bytes of a small object, raw
+    s3.bucket-key   bucket kms-key-arn           the bucket keys that requesters got lately
     s3.config   bucket kind                  a configuration document (cors, lifecycle …), see `ConfigDocument`
 
 Keys of objects sort as UTF-8 bytes, as S3 lists them. They are free of NUL (refused on the way in).
@@ -126,10 +127,16 @@ class ObjectVersion(Row, frozen=True):
     acl: Acl | None = None
     storage_class: str = "STANDARD"
     sse: str = ""
+    """`AES256`, `aws:kms`, `aws:kms:dsse`."""
     sse_key: str = ""
+    """ARN of the KMS key."""
     bucket_key: bool = False
     sse_default: bool = False
     """Encrypted because the bucket says so, not the request."""
+    wrapped_key: bytes = b""
+    """SSE-KMS: what the data keys are wrapped with, as KMS encrypted it."""
+    sse_context: str = ""
+    """SSE-KMS: the encryption context that the writer gave, compact JSON; without `aws:s3:arn`."""
     customer_mark: bytes = b""
     """SSE-C: by what the customer's key is recognised; empty for all other objects."""
     sealed_key: bytes = b""
@@ -176,6 +183,20 @@ class ConfigDocument(Row, frozen=True):
     put_at: float = 0.0
 
 
+class BucketKeyUse(Row, frozen=True):
+    """A bucket key that a requester has got from KMS, and until when (epoch seconds) that counts."""
+
+    requester: str
+    blob: bytes
+    until: float
+
+
+class BucketKeys(Row, frozen=True):
+    """The bucket keys of a bucket under one KMS key that were got lately, the oldest first."""
+
+    uses: tuple[BucketKeyUse, ...] = ()
+
+
 BUCKETS: Table[Bucket] = Table("s3.bucket", Bucket)
 OWNED_BUCKETS: Table[OwnedBucket] = Table("s3.owned", OwnedBucket)
 OBJECTS: Table[ObjectVersion] = Table("s3.object", ObjectVersion)
@@ -183,6 +204,7 @@ VERSIONS: Table[ObjectVersion] = Table("s3.version", ObjectVersion)
 UPLOADS: Table[Upload] = Table("s3.upload", Upload)
 PARTS: Table[UploadedPart] = Table("s3.part", UploadedPart)
 CONFIGS: Table[ConfigDocument] = Table("s3.config", ConfigDocument)
+BUCKET_KEYS: Table[BucketKeys] = Table("s3.bucket-key", BucketKeys)
 ACCOUNT_ACCESS_BLOCKS: Table[PublicAccessBlock] = Table("s3.account-access-block", PublicAccessBlock)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from opentrail.access.context import RequestContext
 from opentrail.access.decide import NO_IDENTITY, decide
@@ -16,9 +17,12 @@ from opentrail.access.refusal import refusal
 from opentrail.call import Access, Call, HttpRequest, Principal, Shape
 from opentrail.errors import AwsError
 from opentrail.record.identity import AWS_INTERNAL
+from opentrail.services import key_material
 from opentrail.services.identity import identity_of
 from opentrail.services.key_access import VIA
 from opentrail.services.key_crypto import decrypt, decrypt_questions, generate_data_key, named_question
+from opentrail.services.key_find import check_enabled, find_key
+from opentrail.services.key_material import NoCiphertext, take_apart
 from opentrail.state import Unit
 
 DATA_KEY = "AES_256"
@@ -42,65 +46,98 @@ class _Empty:
 _BODY = _Empty()
 
 
-def new_data_key(call: Call, unit: Unit, service: str, key: str, context: Mapping[str, str]) -> Shape:
-    """GenerateDataKey for the caller through `service` (`s3`); KMS's output. Raises KMS's errors.
+class DataKey(NamedTuple):
+    """A data key: the ARN of the key it is encrypted under, its ciphertext and its plaintext."""
 
-    `key` is a key or an alias as the caller's account means it."""
+    arn: str
+    blob: bytes
+    secret: bytes
+
+
+class Use(NamedTuple):
+    """Whose call uses a key, and how: through which service (`s3`), in which region."""
+
+    call: Call
+    unit: Unit
+    service: str
+    region: str
+
+
+def new_data_key(use: Use, key: str, context: Mapping[str, str], known: bytes = b"") -> DataKey:
+    """GenerateDataKey for the caller. `key` is a key or an alias as the caller's account means it.
+
+    With `known`, a data key that the caller got before is given again if it is of that key: the caller must still be
+    allowed, the key still enabled, but no new use is recorded. Raises KMS's errors."""
     given: Shape = {"KeyId": key, "KeySpec": DATA_KEY, "EncryptionContext": dict(context)}
 
     def asked(inner: Call) -> Sequence[Access]:
-        question = named_question(inner, unit, "kms:GenerateDataKey")
+        question = named_question(inner, use.unit, "kms:GenerateDataKey")
         inner.input["KeyId"] = question.resource  # the record names the key, whatever the caller called it
         return [question]
 
-    return _use(call, unit, service, "GenerateDataKey", given, asked, generate_data_key)
+    def again(inner: Call, unit: Unit) -> Shape:
+        found = find_key(inner, unit, inner.input["KeyId"])
+        check_enabled(found)
+        try:
+            plaintext = key_material.decrypt(unit.house.seal, found, take_apart(known), context)
+        except NoCiphertext:
+            return {}
+        return {"KeyId": found.arn, "CiphertextBlob": known, "Plaintext": plaintext}
+
+    answer = _use(use, "GenerateDataKey", given, asked, again, quiet=True) if known else {}
+    if not answer:
+        answer = _use(use, "GenerateDataKey", dict(given), asked, generate_data_key)
+    return DataKey(answer["KeyId"], answer["CiphertextBlob"], answer["Plaintext"])
 
 
-def open_data_key(call: Call, unit: Unit, service: str, blob: bytes, context: Mapping[str, str]) -> bytes:
-    """Decrypt for the caller through `service`; the plaintext. Raises KMS's errors."""
+def open_data_key(use: Use, blob: bytes, context: Mapping[str, str], *, quiet: bool = False) -> bytes:
+    """Decrypt for the caller; the plaintext. `quiet`: recorded only if it is refused. Raises KMS's errors."""
     given = {"EncryptionContext": dict(context), "CiphertextBlob": blob}
-    answer = _use(call, unit, service, "Decrypt", given, lambda inner: decrypt_questions(inner, unit), decrypt)
-    plaintext: bytes = answer["Plaintext"]
+
+    def asked(inner: Call) -> Sequence[Access]:
+        return decrypt_questions(inner, use.unit)
+
+    plaintext: bytes = _use(use, "Decrypt", given, asked, decrypt, quiet=quiet)["Plaintext"]
     return plaintext
 
 
 def _use(
-    call: Call,
-    unit: Unit,
-    service: str,
+    use: Use,
     operation: str,
     given: Shape,
     asked: Callable[[Call], Sequence[Access]],
     work: Callable[[Call, Unit], Shape],
+    *,
+    quiet: bool = False,
 ) -> Shape:
-    inner = _inner(call, unit, service, operation, given)
+    inner = _inner(use, operation, given)
     try:
-        _check(inner, unit, asked(inner))
-        inner.output = work(inner, unit)
+        _check(inner, use.unit, asked(inner))
+        inner.output = work(inner, use.unit)
         return inner.output
     except AwsError as error:
         inner.error = error
         raise
     finally:
-        inner.finished_at = unit.now
-        call.evidence.caused += (inner,)
+        inner.finished_at = use.unit.now
+        if inner.error is not None or not quiet:
+            use.call.evidence.caused += (inner,)
 
 
-def _inner(call: Call, unit: Unit, service: str, operation: str, given: Shape) -> Call:
-    principal = acting(call.principal)
+def _inner(use: Use, operation: str, given: Shape) -> Call:
+    principal, unit = acting(use.call.principal), use.unit
     who = principal.invoked_by
-    request = HttpRequest("POST", "/", "", {"user-agent": who}, _BODY, who)
     return Call(
-        request=request,
+        request=HttpRequest("POST", "/", "", {"user-agent": who}, _BODY, who),
         request_id=unit.house.clock.uuid(),
         host_id="",
         started_at=unit.now,
         operation=unit.house.models.operation("kms", operation),
-        region=call.region,
+        region=use.region,
         account_id=principal.account_id,
         principal=principal,
         input=given,
-        stash={VIA: service},
+        stash={VIA: use.service},
     )
 
 

@@ -25,7 +25,8 @@ CODED["SSECustomerKeyMD5"] = base64.b64encode(hashlib.md5(KEY).digest()).decode(
 """As it goes over the wire; boto3 leaves it so when the MD5 is given too."""
 SOURCE = {"CopySourceSSECustomerAlgorithm": "AES256", "CopySourceSSECustomerKey": KEY}
 AES = {"ServerSideEncryption": "AES256"}
-KINDS: dict[str, dict[str, Any]] = {"clear": {}, "sse-s3": AES, "sse-c": CUSTOMER}
+KMS, DSSE = {"ServerSideEncryption": "aws:kms"}, {"ServerSideEncryption": "aws:kms:dsse"}
+KINDS: dict[str, dict[str, Any]] = {"clear": {}, "sse-s3": AES, "sse-c": CUSTOMER, "sse-kms": KMS, "dsse": DSSE}
 SIZES = [0, 1, 64 * 1024, 64 * 1024 + 1, 2 * MIB + 5]
 
 
@@ -59,7 +60,7 @@ def local(s3: Any, world: World) -> Any:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("kind", ["sse-s3", "sse-c"])
+@pytest.mark.parametrize("kind", ["sse-s3", "sse-c", "sse-kms", "dsse"])
 def test_what_is_put_is_got_and_lies_encrypted(local: Any, world: World, kind: str, size: int):
     data = text(size)
     put = local.put_object(Bucket=BUCKET, Key="k", Body=data, **KINDS[kind])
@@ -67,8 +68,9 @@ def test_what_is_put_is_got_and_lies_encrypted(local: Any, world: World, kind: s
     assert got["Body"].read() == data
     head = local.head_object(Bucket=BUCKET, Key="k", **reading(kind))
     for answer in (put, got, head):
-        if kind == "sse-s3":
-            assert answer["ServerSideEncryption"] == "AES256"
+        if kind != "sse-c":
+            assert answer["ServerSideEncryption"] == KINDS[kind]["ServerSideEncryption"]
+            assert (":key/" in answer.get("SSEKMSKeyId", "")) == (kind != "sse-s3")
         else:
             assert answer["SSECustomerAlgorithm"] == "AES256"
             assert answer["SSECustomerKeyMD5"] == base64.b64encode(hashlib.md5(KEY).digest()).decode()
@@ -80,7 +82,7 @@ def test_what_is_put_is_got_and_lies_encrypted(local: Any, world: World, kind: s
 
 
 @pytest.mark.parametrize("size", [1000, 200_000])
-@pytest.mark.parametrize("kind", ["sse-s3", "sse-c"])
+@pytest.mark.parametrize("kind", ["sse-s3", "sse-c", "sse-kms", "dsse"])
 def test_ranges(local: Any, kind: str, size: int):
     data = bytes(number % 251 for number in range(size))
     local.put_object(Bucket=BUCKET, Key="k", Body=data, **KINDS[kind])
@@ -103,7 +105,7 @@ def test_parts_of_an_upload(local: Any, world: World, kind: str):
     done = local.complete_multipart_upload(
         Bucket=BUCKET, Key="k", UploadId=upload["UploadId"], MultipartUpload={"Parts": named}
     )
-    assert done.get("ServerSideEncryption") == ("AES256" if kind == "sse-s3" else None)
+    assert done.get("ServerSideEncryption") == KINDS[kind].get("ServerSideEncryption")
     data = b"".join(pieces)
     assert local.get_object(Bucket=BUCKET, Key="k", **reading(kind))["Body"].read() == data
     across = f"bytes={5 * MIB - 3}-{5 * MIB + 4}"
@@ -126,7 +128,7 @@ def test_copies_between_all_kinds(local: Any, world: World, source: str, to: str
     local.copy_object(Bucket=BUCKET, Key="copy", CopySource=f"{BUCKET}/k", **KINDS[to], **opening)
     got = local.get_object(Bucket=BUCKET, Key="copy", **reading(to))
     assert got["Body"].read() == data
-    assert got.get("ServerSideEncryption") == ("AES256" if to == "sse-s3" else None)
+    assert got.get("ServerSideEncryption") == KINDS[to].get("ServerSideEncryption")
     local.delete_object(Bucket=BUCKET, Key="k")
     assert (MARK in stored(world)) == (to == "clear")
     assert local.get_object(Bucket=BUCKET, Key="copy", **reading(to))["Body"].read() == data
@@ -157,7 +159,7 @@ def test_an_object_is_encrypted_in_place(local: Any, world: World):
 
 
 def test_a_call_that_is_walked_again_still_opens(local: Any, world: World):
-    for kind in ("sse-s3", "sse-c"):
+    for kind in ("sse-s3", "sse-c", "sse-kms", "dsse"):
         for size in (10, 100_000):
             world.ledger.conflicts = 2
             local.put_object(Bucket=BUCKET, Key="k", Body=text(size), **KINDS[kind])
@@ -198,8 +200,7 @@ def test_the_default_of_a_bucket(s3: Any, world: World):
             [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256", "KMSMasterKeyID": "k"}}],
             "InvalidArgument",
         ),
-        ([{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}], "NotImplemented"),
-        ([{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms:dsse"}}], "NotImplemented"),
+        ([{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:fsx"}}], "NotImplemented"),
     ],
 )
 def test_defaults_that_are_refused(s3: Any, rules: Any, code: str):
@@ -211,10 +212,14 @@ def test_defaults_that_are_refused(s3: Any, rules: Any, code: str):
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"ServerSideEncryption": "aws:kms"}, "NotImplemented"),
-        ({"ServerSideEncryption": "aws:kms:dsse"}, "NotImplemented"),
-        ({"SSEKMSKeyId": "k"}, "NotImplemented"),
-        ({"ServerSideEncryption": "AES256", "SSEKMSKeyId": "k"}, "NotImplemented"),
+        ({"ServerSideEncryption": "aws:fsx"}, "InvalidArgument"),
+        ({"SSEKMSKeyId": "k"}, "InvalidArgument"),
+        ({"ServerSideEncryption": "AES256", "SSEKMSKeyId": "k"}, "InvalidArgument"),
+        ({**KMS, **CUSTOMER}, "InvalidArgument"),
+        ({**KMS, "SSEKMSKeyId": "k"}, "KMS.NotFoundException"),
+        ({**KMS, "SSEKMSKeyId": "aws/s3"}, "KMS.NotFoundException"),
+        ({**KMS, "SSEKMSKeyId": "alias/none"}, "KMS.NotFoundException"),
+        ({**KMS, "SSEKMSEncryptionContext": "e30="[:3]}, "InvalidArgument"),
         ({"ServerSideEncryption": "rot13"}, "InvalidArgument"),
         ({**AES, **CUSTOMER}, "InvalidArgument"),
         ({**CUSTOMER, "SSECustomerAlgorithm": "AES512"}, "InvalidEncryptionAlgorithmError"),

@@ -27,6 +27,7 @@ from opentrail.server.clock import SystemClock
 from opentrail.server.gate import Gate
 from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
+from opentrail.services import iam, kms
 from opentrail.services.identity import ensure_root
 from opentrail.services.s3.service import service
 from opentrail.settings import Settings
@@ -68,7 +69,9 @@ class World:
         unit = self.unit()
         ensure_root(unit, settings)
         self.commit(unit)
-        self.gate = road.gate = Gate(self.house, {"s3": service}, clock, Signer(self.house))
+        self.gate = road.gate = Gate(
+            self.house, {"s3": service, "kms": kms.service, "iam": iam.service}, clock, Signer(self.house)
+        )
 
     def unit(self) -> Unit:
         return Unit(self.house, self.house.clock.now())
@@ -143,17 +146,22 @@ class Wire:
         return self.world.send(request)
 
 
-def new_client(wire: Wire, *, signed: bool = True) -> Any:
+def new_client(
+    wire: Wire, service: str = "s3", key: tuple[str, str] = (ACCESS_KEY, SECRET), *, signed: bool = True
+) -> Any:
+    """A client of a service, by the root's key or another."""
     config = Config(
-        s3={"addressing_style": "path"}, retries={"max_attempts": 1}, signature_version="s3v4" if signed else UNSIGNED
+        s3={"addressing_style": "path"},
+        retries={"max_attempts": 1},
+        signature_version=("s3v4" if service == "s3" else "v4") if signed else UNSIGNED,
     )
     client = boto3.session.Session().client(
-        "s3",
+        service,
         endpoint_url="http://localhost:4580",
         region_name="us-east-1",
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET,
+        aws_access_key_id=key[0],
+        aws_secret_access_key=key[1],
         config=config,
     )
-    client.meta.events.register("before-send.s3", wire)
+    client.meta.events.register(f"before-send.{service}", wire)
     return client

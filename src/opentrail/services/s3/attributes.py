@@ -36,7 +36,7 @@ async def get_object_attributes(call: Call, unit: Unit) -> Shape:
     wanted = _wanted(call)
     bucket = bucket_of(call, unit)
     version = readable_version(call, unit, bucket)
-    keys_of(call, unit, bucket, version)
+    keys_of(call, unit, bucket, version, decrypts="Checksum" in wanted)
     output: Shape = {"LastModified": from_epoch(int(version.modified))}
     if bucket.versioning:
         output["VersionId"] = version.version_id

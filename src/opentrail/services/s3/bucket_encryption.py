@@ -1,6 +1,7 @@
 """The default encryption of a bucket: what is encrypted although its writer does not ask.
 
-Source: S3 API reference, PutBucketEncryption. Here a bucket has no default until it is given one.
+The KMS key is kept as it was named and looked for when something is written, as S3 does. Source: S3 API reference,
+PutBucketEncryption. Here a bucket has no default until it is given one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS
 from opentrail.service import Service
-from opentrail.services.s3.encryption import KMS_ALGORITHMS, SSE_S3, not_implemented
+from opentrail.services.s3.encryption import SSE_S3, not_implemented
+from opentrail.services.s3.kms_key import KMS_ALGORITHMS
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -26,6 +28,8 @@ async def get_bucket_encryption(call: Call, unit: Unit) -> Shape:
         message = "The server side encryption configuration was not found"
         raise AwsError("ServerSideEncryptionConfigurationNotFoundError", message, 404, BucketName=bucket.name)
     default = {"SSEAlgorithm": bucket.encryption}
+    if bucket.encryption_key:
+        default["KMSMasterKeyID"] = bucket.encryption_key
     rule = {"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": bucket.bucket_key}
     return {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
 
@@ -39,16 +43,18 @@ async def put_bucket_encryption(call: Call, unit: Unit) -> Shape:
         raise AwsError("MalformedXML", "", 400)
     default = rules[0].get("ApplyServerSideEncryptionByDefault") or {}
     algorithm = default.get("SSEAlgorithm")
-    if algorithm in KMS_ALGORITHMS:
+    if algorithm == "aws:fsx":
         raise not_implemented("SSEAlgorithm")
-    if algorithm != SSE_S3:
+    if algorithm != SSE_S3 and algorithm not in KMS_ALGORITHMS:
         raise AwsError("MalformedXML", "", 400)
-    if default.get("KMSMasterKeyID"):
+    key = default.get("KMSMasterKeyID") or ""
+    if key and algorithm == SSE_S3:
         message = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
         raise AwsError("InvalidArgument", message, 400, ArgumentName="ApplyServerSideEncryptionByDefault")
     if (rules[0].get("BlockedEncryptionTypes") or {}).get("EncryptionType") not in (None, [], ["NONE"]):
         raise not_implemented("BlockedEncryptionTypes")
-    kept = replace(bucket, encryption=algorithm, bucket_key=bool(rules[0].get("BucketKeyEnabled")))
+    uses_bucket_key = bool(rules[0].get("BucketKeyEnabled"))
+    kept = replace(bucket, encryption=algorithm, encryption_key=key, bucket_key=uses_bucket_key)
     BUCKETS.put(unit, kept, bucket.name)
     return {}
 

@@ -16,6 +16,7 @@ from opentrail.access.acl import canonical_id, is_public
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import (
+    BUCKET_KEYS,
     BUCKETS,
     CONFIGS,
     OBJECTS,
@@ -200,6 +201,8 @@ async def delete_bucket(call: Call, unit: Unit) -> Shape:
         UPLOADS.delete(unit, *key)
     for key, _document in CONFIGS.all(unit, bucket.name):
         CONFIGS.delete(unit, *key)
+    for key, _keys in BUCKET_KEYS.all(unit, bucket.name):
+        BUCKET_KEYS.delete(unit, *key)
     OWNED_BUCKETS.delete(unit, bucket.owner, bucket.name)
     BUCKETS.delete(unit, bucket.name)
     return {}

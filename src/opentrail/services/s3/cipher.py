@@ -32,20 +32,27 @@ class DataKey(NamedTuple):
 
     secret: bytes
     counter: bytes
+    second: tuple[bytes, bytes] | None = None
+    """The same of a second layer, under the first."""
 
     def pack(self) -> bytes:
-        return self.secret + self.counter
+        return self.secret + self.counter + (b"" if self.second is None else b"".join(self.second))
 
 
-def new_data_key() -> DataKey:
-    return DataKey(os.urandom(KEY_BYTES), os.urandom(BLOCK_BYTES))
+def new_data_key(*, twice: bool = False) -> DataKey:
+    """A random key, of two independent layers if `twice`."""
+    second = (os.urandom(KEY_BYTES), os.urandom(BLOCK_BYTES)) if twice else None
+    return DataKey(os.urandom(KEY_BYTES), os.urandom(BLOCK_BYTES), second)
 
 
 def unpack(packed: bytes) -> DataKey:
     """The key that `DataKey.pack` gave; raises ValueError for anything else."""
-    if len(packed) != KEY_BYTES + BLOCK_BYTES:
+    layer = KEY_BYTES + BLOCK_BYTES
+    if len(packed) not in (layer, 2 * layer):
         raise ValueError("not a data key")
-    return DataKey(packed[:KEY_BYTES], packed[KEY_BYTES:])
+    second = packed[layer:]
+    below = (second[:KEY_BYTES], second[KEY_BYTES:]) if second else None
+    return DataKey(packed[:KEY_BYTES], packed[KEY_BYTES:layer], below)
 
 
 def crypt(key: DataKey, offset: int, data: bytes) -> bytes:
@@ -53,17 +60,33 @@ def crypt(key: DataKey, offset: int, data: bytes) -> bytes:
     return _context(key, offset).update(data)
 
 
-def _context(key: DataKey, offset: int) -> CipherContext:
+class _Twice:
+    """Two layers, one after the other: in counter mode their order makes no difference."""
+
+    def __init__(self, first: CipherContext, second: CipherContext) -> None:
+        self._first = first
+        self._second = second
+
+    def update(self, data: bytes) -> bytes:
+        return self._second.update(self._first.update(data))
+
+
+def _context(key: DataKey, offset: int) -> CipherContext | _Twice:
     """A cipher that stands at `offset` bytes of the run."""
+    first = _layer(key.secret, key.counter, offset)
+    return first if key.second is None else _Twice(first, _layer(*key.second, offset))
+
+
+def _layer(secret: bytes, start: bytes, offset: int) -> CipherContext:
     blocks, within = divmod(offset, BLOCK_BYTES)
-    counter = (int.from_bytes(key.counter, "big") + blocks) % _COUNTERS
-    context = Cipher(AES(key.secret), CTR(counter.to_bytes(BLOCK_BYTES, "big"))).encryptor()
+    counter = (int.from_bytes(start, "big") + blocks) % _COUNTERS
+    context = Cipher(AES(secret), CTR(counter.to_bytes(BLOCK_BYTES, "big"))).encryptor()
     if within:
         context.update(bytes(within))
     return context
 
 
-async def _worked(context: CipherContext, chunk: bytes) -> bytes:
+async def _worked(context: CipherContext | _Twice, chunk: bytes) -> bytes:
     if len(chunk) < THREAD_BYTES:
         return context.update(chunk)
     return await asyncio.to_thread(context.update, chunk)

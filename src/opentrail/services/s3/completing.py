@@ -51,7 +51,12 @@ async def complete_multipart_upload(call: Call, unit: Unit) -> Shape:
     if upload is None:
         return _completed_before(call, unit, bucket, named, current)
     if not CUSTOMER_MEMBERS.isdisjoint(call.input) or (upload.checksum_algorithm and upload.template.customer_mark):
-        protect_part(call, upload)  # the customer's key; without a checksum asked for, it need not be given again
+        # The customer's key; without a checksum asked for, it need not be given again.
+        protect_part(call, unit, upload, bucket.region)
+    elif upload.template.wrapped_key:
+        protect_part(
+            call, unit, upload, bucket.region
+        )  # S3 reads the parts again: the caller must be allowed to decrypt
     check_write_conditions(call, current)
     stored = {row.number: row for _, row in PARTS.all(unit, upload_id)}
     chosen = _chosen(upload, named, stored)

@@ -18,7 +18,7 @@ from opentrail.rows.s3 import BUCKETS, INLINE_BYTES_MAX, Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3.archive import refuse_archived
 from opentrail.services.s3.cipher import crypt
-from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, new_envelope
+from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, new_envelope, opening
 from opentrail.services.s3.guard import enter_bucket, may_know, no_such_bucket, question, setting_questions
 from opentrail.services.s3.payload import OBJECT_BYTES_MAX, Payload, inline_data, store_blob
 from opentrail.services.s3.reading import Run, etag_matches, open_run, precondition_failed
@@ -146,6 +146,15 @@ def check_size(length: int) -> None:
         raise AwsError("InvalidRequest", f"{message}{OBJECT_BYTES_MAX}", 400)
 
 
+def open_source(call: Call, unit: Unit, source: CopySource, version: ObjectVersion) -> KeyRing | None:
+    """What opens the source, None when it lies in the clear. A call that is walked again opens it again, since the use of
+    a KMS key must be recorded with what comes of it."""
+    if not (version.sse or version.customer_mark):
+        return None
+    wrapping = opening(call, unit, source.bucket, source.key, version, SOURCE_KEY)
+    return key_ring(unit, source.bucket, source.key, wrapping)
+
+
 async def copy_bytes(
     call: Call,
     unit: Unit,
@@ -159,9 +168,7 @@ async def copy_bytes(
 
     Decrypted on the way out and encrypted on the way in, under keys of their own."""
     check_size(run.length)
-    keys = None
-    if version.sse or version.customer_mark:
-        keys = key_ring(unit, source.bucket, source.key, check_reader(call, version, SOURCE_KEY))
+    keys = open_source(call, unit, source, version)
     hashed = _Hashed(_chunks(unit, version, run, keys), algorithm)
     data, part, envelope = None, None, new_envelope(call)
     if run.length <= inline_max:

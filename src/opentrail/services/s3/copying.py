@@ -9,10 +9,10 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3 import lifecycle_rules, lock_rules
-from opentrail.services.s3.copy_source import CopySource, copy_bytes, source_of, source_version
+from opentrail.services.s3.copy_source import CopySource, copy_bytes, open_source, source_of, source_version
 from opentrail.services.s3.encryption import WRITE_MEMBERS, show_written
 from opentrail.services.s3.objects import bucket_of, check_write_conditions, finish, new_object
-from opentrail.services.s3.payload import Payload
+from opentrail.services.s3.payload import Payload, taken_before
 from opentrail.services.s3.reading import Run, from_epoch
 from opentrail.services.s3.versions import current_version, put_version
 from opentrail.state import Unit
@@ -59,7 +59,8 @@ async def _copied(call: Call, unit: Unit) -> tuple[CopySource, ObjectVersion, Pa
     """The source and its bytes, taken once however often the call is walked: what was copied was true when it was."""
     taken = call.stash.get("copied")
     if isinstance(taken, tuple):
-        return taken[0], taken[1], taken[2]
+        open_source(call, unit, taken[0], taken[1])
+        return taken[0], taken[1], taken_before(call, taken[2]) or taken[2]
     source = source_of(call, unit)
     version = source_version(call, unit, source)
     _check_changes_something(call, source)

@@ -2,7 +2,7 @@
 
 Bytes are encrypted where they are taken in and given out (`payload`, `reading`); here is decided whether and with what. The
 key of each run of bytes is sealed under the server's key, bound to bucket, key and the ref of the bytes, so that it opens
-nothing but them; with SSE-C it is wrapped under the customer's key besides. KMS is not built: what asks for it is refused.
+nothing but them; besides it is wrapped under the customer's key with SSE-C, under a data key of KMS's with SSE-KMS.
 Sources: S3 user guide, "Protecting data with encryption"; S3's answers and records.
 """
 
@@ -18,13 +18,15 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket, ObjectVersion, Upload
 from opentrail.services.s3.cipher import DataKey, new_data_key, unpack
 from opentrail.services.s3.customer_key import MEMBERS, fits, new_mark, requested_key, wrapping_key
+from opentrail.services.s3.kms_key import DSSE, KMS_ALGORITHMS, Place, Wrapper, new_wrapper, unwrapped
 from opentrail.state import Sealer, Unit
 
 SSE_S3 = "AES256"
 ETAG_BYTES = 16
 HEADER = "x-amz-server-side-encryption"
 KMS_MEMBERS = ("SSEKMSKeyId", "SSEKMSEncryptionContext")
-KMS_ALGORITHMS = frozenset({"aws:kms", "aws:kms:dsse", "aws:fsx"})
+APPLIED = {SSE_S3: "SSE_S3", "aws:kms": "SSE_KMS", DSSE: "DSSE_KMS"}
+"""What records call the encryptions of SSE-S3 and KMS (`SSEApplied`)."""
 WRITE_MEMBERS = MEMBERS | {"ServerSideEncryption", *KMS_MEMBERS}
 """Members of a request for a new object that speak of encryption."""
 STASH = "encryption"
@@ -33,13 +35,16 @@ STASH = "encryption"
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """How what a call writes is encrypted: by SSE-S3 (`sse`), or by SSE-C (`mark` and `wrapping`, the customer's)."""
+    """How what a call writes is encrypted: by SSE-S3 or KMS (`sse`), or by SSE-C (`mark` and `wrapping`, the customer's).
+
+    With KMS, `wrapping` is the plaintext of `wrapper`."""
 
     sse: str = ""
     default: bool = False
     """The bucket asked for it, not the request."""
     mark: bytes = b""
     wrapping: bytes = b""
+    wrapper: Wrapper | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,11 @@ class Envelope:
     protection: Protection
 
     def etag(self, md5: str) -> str:
-        """Of an SSE-C object nothing may be told that its bytes could be guessed from, so its ETag is no MD5 of them."""
+        """Of an object under SSE-C or KMS nothing may be told that its bytes could be guessed from: its ETag is no MD5."""
         if not self.protection.wrapping:
             return md5
-        return hmac.digest(self.protection.wrapping, md5.encode(), "sha256")[:ETAG_BYTES].hex()
+        secret = self.protection.wrapping if self.protection.mark else self.key.secret
+        return hmac.digest(secret, md5.encode(), "sha256")[:ETAG_BYTES].hex()
 
     def seal(self, unit: Unit, bucket: str, object_key: str, ref: str) -> bytes:
         """The data key as it is kept in the row that names the bytes."""
@@ -65,7 +71,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """Opens the data keys of one object. `wrapping` is the customer's, empty under SSE-S3."""
+    """Opens the data keys of one object. `wrapping` is the customer's or KMS's, empty under SSE-S3."""
 
     sealer: Sealer
     bucket: str
@@ -87,31 +93,54 @@ def _purpose(bucket: str, object_key: str, ref: str) -> str:
 def new_envelope(call: Call) -> Envelope | None:
     """A new data key for bytes that the call takes in; None when they are to lie in the clear."""
     protection = call.stash.get(STASH)
-    return Envelope(new_data_key(), protection) if isinstance(protection, Protection) else None
+    if not isinstance(protection, Protection):
+        return None
+    return Envelope(new_data_key(twice=protection.sse == DSSE), protection)
+
+
+def renewed(call: Call, envelope: Envelope | None) -> Envelope | None:
+    """The envelope of bytes that an earlier walk of the call took in, to be sealed as this walk has it."""
+    protection = call.stash.get(STASH)
+    if envelope is None or not isinstance(protection, Protection):
+        return envelope
+    return Envelope(envelope.key, protection)
 
 
 # What a write asks for
 
 
-def protected(call: Call, bucket: Bucket, template: ObjectVersion) -> ObjectVersion:
+def protected(call: Call, unit: Unit, bucket: Bucket, template: ObjectVersion) -> ObjectVersion:
     """The template of a new object with the encryption that its request, or else its bucket, asks for."""
     protection = call.stash.get(STASH)
     if not isinstance(protection, Protection):
-        protection = call.stash[STASH] = _asked(call, bucket)
+        protection = call.stash[STASH] = _asked(call, unit, bucket, template.key)
+    elif protection.wrapper is not None:  # walked again: what KMS did for the call before is forgotten with the unit
+        wrapper, wrapping = new_wrapper(call, unit, bucket, template.key, protection.sse)
+        protection = call.stash[STASH] = Protection(
+            protection.sse, protection.default, wrapping=wrapping, wrapper=wrapper
+        )
     return covered(template, protection)
 
 
 def covered(version: ObjectVersion, protection: Protection) -> ObjectVersion:
     """The row of an object that lies under this protection."""
-    return replace(version, sse=protection.sse, sse_default=protection.default, customer_mark=protection.mark)
+    kept = replace(version, sse=protection.sse, sse_default=protection.default, customer_mark=protection.mark)
+    wrapper = protection.wrapper
+    if wrapper is None:
+        return kept
+    return replace(
+        kept, sse_key=wrapper.arn, bucket_key=wrapper.bucket_key, wrapped_key=wrapper.blob, sse_context=wrapper.context
+    )
 
 
-def _asked(call: Call, bucket: Bucket) -> Protection:
+def _asked(call: Call, unit: Unit, bucket: Bucket, key: str) -> Protection:
     given = call.input
-    refuse_kms(given)
     algorithm = given.get("ServerSideEncryption")
-    if algorithm not in (None, SSE_S3):
+    if algorithm not in (None, SSE_S3) and algorithm not in KMS_ALGORITHMS:
         raise _wrong("The encryption method specified is not supported", algorithm)
+    if algorithm not in KMS_ALGORITHMS and any(member in given for member in KMS_MEMBERS):
+        message = "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : "
+        raise _wrong(message + "aws:kms", algorithm or "null")
     secret = requested_key(call)
     if secret is not None:
         if algorithm is not None:
@@ -119,16 +148,11 @@ def _asked(call: Call, bucket: Bucket) -> Protection:
             raise _wrong(message + "specified", algorithm)
         mark = new_mark(secret)
         return Protection(mark=mark, wrapping=wrapping_key(secret, mark))
-    return Protection(algorithm or bucket.encryption, default=algorithm is None)
-
-
-def refuse_kms(given: Shape) -> None:
-    """There is no key management service here that could hold the keys."""
-    members = [member for member in KMS_MEMBERS if member in given]
-    if given.get("ServerSideEncryption") in KMS_ALGORITHMS:
-        members.append("ServerSideEncryption")
-    if members:
-        raise not_implemented(members[0])
+    wanted = algorithm or bucket.encryption
+    if wanted not in KMS_ALGORITHMS:
+        return Protection(wanted, default=algorithm is None)
+    wrapper, wrapping = new_wrapper(call, unit, bucket, key, wanted)
+    return Protection(wanted, default=algorithm is None, wrapping=wrapping, wrapper=wrapper)
 
 
 def not_implemented(member: str) -> AwsError:
@@ -140,14 +164,23 @@ def _wrong(message: str, value: str) -> AwsError:
     return AwsError("InvalidArgument", message, 400, ArgumentName=HEADER, ArgumentValue=value)
 
 
-def protect_part(call: Call, upload: Upload) -> None:
+def wrapper_of(version: ObjectVersion) -> Wrapper:
+    """What the data keys of an object under KMS are wrapped with."""
+    return Wrapper(version.sse_key, version.wrapped_key, version.sse_context, version.bucket_key)
+
+
+def protect_part(call: Call, unit: Unit, upload: Upload, region: str) -> None:
     """Have the part that the call brings encrypted as its upload asked for; a customer's key must come with every part."""
     template, secret = upload.template, requested_key(call)
     if not template.customer_mark:
         if secret is not None:
             message = "The multipart upload initiate did not request encryption. Please resend the request without "
             raise AwsError("InvalidRequest", message + "sending encryption parameters.", 400)
-        if template.sse:
+        if template.wrapped_key:
+            wrapper = wrapper_of(template)
+            wrapping = unwrapped(call, unit, Place(region, upload.bucket, template.key), wrapper)
+            call.stash[STASH] = Protection(template.sse, template.sse_default, wrapping=wrapping, wrapper=wrapper)
+        elif template.sse:
             call.stash[STASH] = Protection(template.sse, template.sse_default)
         return
     if secret is None:
@@ -168,11 +201,33 @@ def show_written(call: Call, version: ObjectVersion, output: Shape) -> None:
             output["SSECustomerAlgorithm"] = call.input["SSECustomerAlgorithm"]
             output["SSECustomerKeyMD5"] = call.input["SSECustomerKeyMD5"]
     elif version.sse:
-        call.evidence.additional["SSEApplied"] = "Default_SSE_S3" if version.sse_default else "SSE_S3"
-        output["ServerSideEncryption"] = version.sse
+        applied = APPLIED[version.sse]
+        call.evidence.additional["SSEApplied"] = f"Default_{applied}" if version.sse_default else applied
+        show_kind(version, output)
+        if "SSEKMSEncryptionContext" in call.input and version.wrapped_key:
+            output["SSEKMSEncryptionContext"] = call.input["SSEKMSEncryptionContext"]
+
+
+def show_kind(version: ObjectVersion, output: Shape) -> None:
+    """The kind of encryption and the key, as writes and reads tell them."""
+    output["ServerSideEncryption"] = version.sse
+    if version.sse_key:
+        output["SSEKMSKeyId"] = version.sse_key
+        if version.bucket_key:
+            output["BucketKeyEnabled"] = True
 
 
 # Who may read
+
+
+def opening(call: Call, unit: Unit, bucket: Bucket, key: str, version: ObjectVersion, prefix: str = "") -> bytes:
+    """What the data keys of an object are wrapped with: the customer's, or KMS's if the caller may decrypt; or empty.
+
+    Raises what `check_reader` does, and S3's errors for KMS's refusals."""
+    wrapping = check_reader(call, version, prefix)
+    if not version.wrapped_key:
+        return wrapping
+    return unwrapped(call, unit, Place(bucket.region, bucket.name, key), wrapper_of(version))
 
 
 def check_reader(call: Call, version: ObjectVersion, prefix: str = "") -> bytes:

@@ -13,7 +13,7 @@ from opentrail.service import Service
 from opentrail.services.s3 import encryption, lifecycle_rules, lock_rules
 from opentrail.services.s3.archive import ARCHIVED, refuse_archived, restore_header
 from opentrail.services.s3.customer_key import MEMBERS as CUSTOMER_MEMBERS
-from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, refuse_on_read
+from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, opening, refuse_on_read
 from opentrail.services.s3.grants import request_acl
 from opentrail.services.s3.guard import may_know, no_such_bucket
 from opentrail.services.s3.payload import Payload, inline_data, keep, sealed, take_payload
@@ -107,7 +107,7 @@ def new_object(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
         storage_class=storage_class,
     )
     if bucket.encryption or not encryption.WRITE_MEMBERS.isdisjoint(given):
-        template = encryption.protected(call, bucket, template)
+        template = encryption.protected(call, unit, bucket, template)
     if bucket.object_lock or not lock_rules.REQUEST_MEMBERS.isdisjoint(given):
         return lock_rules.requested_lock(call, unit, bucket, template)
     return template
@@ -269,14 +269,17 @@ async def get_object(call: Call, unit: Unit) -> Shape:
     return output
 
 
-def keys_of(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) -> KeyRing | None:
-    """What opens the object, None when it lies in the clear; raises what `encryption.check_reader` does."""
+def keys_of(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion, *, decrypts: bool = True) -> KeyRing | None:
+    """What opens the object, None when it lies in the clear; raises what `encryption.opening` does.
+
+    `decrypts`: something of the object is to be told that takes the right to decrypt where KMS has the key."""
     if encryption.HEADER in call.request.headers:
         refuse_on_read(call)
     if not (version.sse or version.customer_mark) and CUSTOMER_MEMBERS.isdisjoint(call.input):
         return None
-    wrapping = check_reader(call, version)
-    return key_ring(unit, bucket, call.input["Key"], wrapping) if version.sse or version.customer_mark else None
+    key = call.input["Key"]
+    wrapping = opening(call, unit, bucket, key, version) if decrypts else check_reader(call, version)
+    return key_ring(unit, bucket, key, wrapping) if version.sse or version.customer_mark else None
 
 
 @family.operation("HeadObject")
@@ -284,7 +287,7 @@ async def head_object(call: Call, unit: Unit) -> Shape:
     """What GetObject would say, without the object."""
     bucket = bucket_of(call, unit)
     version = readable_version(call, unit, bucket)
-    keys_of(call, unit, bucket, version)
+    keys_of(call, unit, bucket, version, decrypts=call.input.get("ChecksumMode") == "ENABLED")
     check_conditions(call, version)
     run = chosen_run(call, version)
     call.evidence.object_size = version.size

@@ -13,13 +13,13 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import PARTS, UPLOADS, ObjectVersion, Part, Upload, UploadedPart
 from opentrail.service import Service
-from opentrail.services.s3.copy_source import CopySource, copy_bytes, source_of, source_version
+from opentrail.services.s3.copy_source import CopySource, copy_bytes, open_source, source_of, source_version
 from opentrail.services.s3.encryption import protect_part, show_written
 from opentrail.services.s3.lifecycle_rules import show_abort
 from opentrail.services.s3.listing import page_limit
 from opentrail.services.s3.lock_rules import check_part_digest
 from opentrail.services.s3.objects import bucket_of
-from opentrail.services.s3.payload import Payload, sealed_part, take_payload
+from opentrail.services.s3.payload import Payload, sealed_part, take_payload, taken_before
 from opentrail.services.s3.reading import RANGE_DIGITS_MAX, Run, from_epoch
 from opentrail.state import Unit
 from opentrail.wire.checksums import PARTS_MAX, expected_checksums
@@ -64,8 +64,8 @@ async def upload_part(call: Call, unit: Unit) -> Shape:
     """Store one part of a multipart upload; a part of the same number is replaced."""
     number = _part_number(call)
     upload = find_upload(call, unit)
-    protect_part(call, upload)
     bucket = bucket_of(call, unit)
+    protect_part(call, unit, upload, bucket.region)
     if bucket.object_lock:
         check_part_digest(call, unit, bucket, upload.template)
     brought = _agree_on_checksum(call, upload)
@@ -133,7 +133,7 @@ async def upload_part_copy(call: Call, unit: Unit) -> Shape:
     """Make a part of an object, or of a range of it, that is there already."""
     number = _part_number(call)
     upload = find_upload(call, unit)
-    protect_part(call, upload)
+    protect_part(call, unit, upload, bucket_of(call, unit).region)
     source, version, payload = await _copied(call, unit, upload)
     find_upload(call, unit)
     row = _keep(unit, upload, number, payload)
@@ -152,7 +152,8 @@ async def _copied(call: Call, unit: Unit, upload: Upload) -> tuple[CopySource, O
     """The source and its bytes, taken once however often the call is walked."""
     taken = call.stash.get("copied")
     if isinstance(taken, tuple):
-        return taken[0], taken[1], taken[2]
+        open_source(call, unit, taken[0], taken[1])
+        return taken[0], taken[1], taken_before(call, taken[2]) or taken[2]
     source = source_of(call, unit)
     version = source_version(call, unit, source)
     run = _source_run(call, version)

@@ -6,6 +6,7 @@ however often the gate walks it: the result is kept in `call.stash`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from opentrail.call import Call
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import INLINE_BYTES_MAX, ObjectVersion, Part, data_key
 from opentrail.services.s3.cipher import crypt, encrypted
-from opentrail.services.s3.encryption import Envelope, KeyRing, covered, new_envelope
+from opentrail.services.s3.encryption import Envelope, KeyRing, covered, new_envelope, renewed
 from opentrail.state import Unit
 from opentrail.wire.payload import DecodedBody
 
@@ -37,12 +38,21 @@ class Payload:
     """Set when the bytes are encrypted: `data` and the blob are as they are to be stored."""
 
 
+def taken_before(call: Call, payload: object) -> Payload | None:
+    """What an earlier walk of the call has taken in, if it has."""
+    if not isinstance(payload, Payload):
+        return None
+    return (
+        payload if payload.envelope is None else dataclasses.replace(payload, envelope=renewed(call, payload.envelope))
+    )
+
+
 async def take_payload(call: Call, unit: Unit, inline_max: int = INLINE_BYTES_MAX) -> Payload:
     """Read and keep the body of the call; raises AWS's error for a length, digest or checksum that is wrong.
 
     Up to `inline_max` bytes come as `data`; more become a blob."""
-    taken = call.stash.get("payload")
-    if isinstance(taken, Payload):
+    taken = taken_before(call, call.stash.get("payload"))
+    if taken is not None:
         return taken
     body = call.body
     assert isinstance(body, DecodedBody)

@@ -12,7 +12,7 @@ from opentrail.call import Call, Shape
 from opentrail.rows.s3 import INLINE_BYTES_MAX, Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3.objects import bucket_of, check_write_conditions, finish, new_object, written
-from opentrail.services.s3.payload import OBJECT_BYTES_MAX, Payload, store_payload
+from opentrail.services.s3.payload import OBJECT_BYTES_MAX, Payload, store_payload, taken_before
 from opentrail.services.s3.versions import current_version, put_version
 from opentrail.state import Unit
 from opentrail.wire.multipart_form import Form
@@ -44,8 +44,8 @@ async def post_object(call: Call, unit: Unit) -> Shape:
 
 async def _take_file(call: Call, unit: Unit) -> Payload:
     """Read and keep the file, once for a call; raises EntityTooSmall, EntityTooLarge, or what is wrong with the form."""
-    taken = call.stash.get("payload")
-    if isinstance(taken, Payload):
+    taken = taken_before(call, call.stash.get("payload"))
+    if taken is not None:
         return taken
     form, body = call.stash["form"], call.body
     assert isinstance(form, Form)

@@ -13,7 +13,7 @@ from opentrail.errors import AwsError
 from opentrail.ports import Blobs
 from opentrail.rows.s3 import ObjectVersion, Part
 from opentrail.services.s3.cipher import Decrypted
-from opentrail.services.s3.encryption import KeyRing
+from opentrail.services.s3.encryption import KeyRing, show_kind
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 RANGE_DIGITS_MAX = 19
@@ -168,7 +168,7 @@ def _stored(output: Shape, headers: Mapping[str, str]) -> None:
 
 def _encryption(call: Call, output: Shape, version: ObjectVersion) -> None:
     if version.sse:
-        output["ServerSideEncryption"] = version.sse
+        show_kind(version, output)
     else:
         output["SSECustomerAlgorithm"] = call.input["SSECustomerAlgorithm"]
         output["SSECustomerKeyMD5"] = call.input["SSECustomerKeyMD5"]
