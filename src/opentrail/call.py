@@ -193,6 +193,8 @@ class Evidence(msgspec.Struct):
     """Members of responseElements that only the record shows (the key's ARN in KMS's records)."""
     caused: tuple[Call, ...] = ()
     """Calls to other services that this one made with its caller's identity, finished; recorded in the same commit."""
+    witnessed: bool = False
+    """The service's witness notes the call, besides its record."""
 
 
 SignatureVersion = Literal["", "SigV2", "SigV4"]

@@ -14,11 +14,14 @@ repeatable: after a Conflict the gate walks them again (keep what must not happe
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.state import Unit
+
+if TYPE_CHECKING:
+    from opentrail.wire.route import Route
 
 Handler: TypeAlias = Callable[[Call, Unit], Awaitable[Shape]]
 Guard: TypeAlias = Callable[[Call, Unit], Sequence[Access]]
@@ -27,6 +30,9 @@ Refuse: TypeAlias = Callable[[Call, Unit, AwsError], AwsError]
 """Given a refusal of the permission check: the error that the caller is told."""
 CrossOrigin: TypeAlias = Callable[[Call, Unit, str, dict[str, str]], None]
 """Given the call, the bucket it goes to and the headers of its answer: adds what a browser needs to hear."""
+
+Witness: TypeAlias = Callable[[Call, Unit, "Route", int], None]
+"""Given a call that is about to be committed with the unit, where it was routed, and its status: notes it there."""
 
 
 class Service:
@@ -41,6 +47,8 @@ class Service:
         """Asked when the permission check has refused a call; `call.may` can be asked by then."""
         self.cross_origin: CrossOrigin | None = None
         """Asked for every answer to a request with an Origin header, refusals included."""
+        self.witness: Witness | None = None
+        """Asked for calls whose evidence says `witnessed`, and for those that failed, bad signatures included."""
 
     def operation(self, name: str) -> Callable[[Handler], Handler]:
         """Register the handler of an operation of the model. Its docstring's first line is its line in the docs."""

@@ -27,6 +27,7 @@ class Settings:
     root_secret_access_key: str = setting("", "Its secret; generated and shown once at first start when empty.")
     delivery_interval: float = setting(300.0, "How often log files are delivered (5m, 30s, …).")
     digest_interval: float = setting(3600.0, "How often digest files are delivered.")
+    access_log_interval: float = setting(300.0, "How often server access logs of buckets are delivered.")
     domain: str = setting("", "Domain for virtual-host addressing: BUCKET.DOMAIN (localhost always works).")
     tls_certificate: str = setting("", "PEM file with the certificate chain; with tls-key, serves HTTPS.")
     tls_key: str = setting("", "PEM file with its private key.")

@@ -43,6 +43,7 @@ class ServerProcess:
             "delivery-interval": "1s",
             "digest-interval": "3s",
             "lookup-rate": "0",
+            "access-log-interval": "200ms",
         } | {name.replace("_", "-"): value for name, value in options.items()}
         self.url = ""
         self.log_path = directory / "server.log"

@@ -77,7 +77,10 @@ def test_a_home_directory_is_found():
         ({"DELIVERY_INTERVAL": "5 weeks"}, "write a duration"),
         ({"DELIVERY_INTERVAL": ""}, "write a duration"),
         ({"DELIVERY_INTERVAL": "9" * 400}, "write a duration"),
-        ({"DELIVERY_INTERVAL": "50ms"}, "delivery_interval and digest_interval must be at least 100ms"),
+        (
+            {"DELIVERY_INTERVAL": "50ms"},
+            "delivery_interval, digest_interval and access_log_interval must be at least 100ms",
+        ),
         ({"DIGEST_INTERVAL": "0"}, "must be at least 100ms"),
         ({"EVENT_NAMES": "pretty"}, "event_names is 'pretty'; write recorded or documented"),
         ({"LIFECYCLE_DAY": "0"}, "lifecycle_day must be at least 100ms"),

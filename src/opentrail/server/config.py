@@ -116,8 +116,9 @@ def _checked(settings: Settings) -> Settings:
         read_endpoints(settings)
     except BadEndpoints as error:
         raise BadSetting(str(error)) from error
-    if not all(0.1 <= each < inf for each in (settings.delivery_interval, settings.digest_interval)):
-        raise BadSetting("delivery_interval and digest_interval must be at least 100ms")
+    intervals = (settings.delivery_interval, settings.digest_interval, settings.access_log_interval)
+    if not all(0.1 <= each < inf for each in intervals):
+        raise BadSetting("delivery_interval, digest_interval and access_log_interval must be at least 100ms")
     if not HISTORY_DAYS_MIN <= settings.history_days <= HISTORY_DAYS_MAX:
         raise BadSetting(f"history_days must be {HISTORY_DAYS_MIN} to {HISTORY_DAYS_MAX}")
     if not 0.1 <= settings.lifecycle_day < inf:

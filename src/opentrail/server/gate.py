@@ -91,8 +91,22 @@ class Gate:
             await self._signer.sign(call, where)
         except AwsError as error:
             call.error = error
-            return self._render(call, where)
+            return await self._refuse(call, where)
         return await self.walk(Walk(call, where))
+
+    async def _refuse(self, call: Call, where: Route) -> Response:
+        """Whoever does not prove who he is gets an answer and no record; a witness may note it all the same."""
+        response = self._render(call, where)
+        unit = Unit(self.house, self._clock.now())
+        if isinstance(response.body, bytes):
+            call.bytes_out = len(response.body)
+        self._witness(call, unit, where, response)
+        if unit.writes.puts:
+            try:
+                await self.house.ledger.commit(unit.writes, ())
+            except LedgerUnavailable as failure:
+                return await self._unavailable(call, where, failure)
+        return response
 
     def open_call(self, request: HttpRequest, where: Route) -> Call:
         """A fresh call with its ids."""
@@ -122,7 +136,7 @@ class Gate:
                     if call.error is None:
                         return self._sealed(walk, response)
                     await _close_stream(call)
-                await self._commit(call, walk.unit, self._evidence(call, response))
+                await self._finish(walk, walk.unit, response)
                 return response
             except Conflict:
                 await _reset(call)
@@ -147,7 +161,7 @@ class Gate:
         call.error = AwsError("OperationAborted", message, 409)
         response = self._render(call, walk.route)
         try:
-            await self._commit(call, Unit(self.house, self._clock.now()), self._evidence(call, response))
+            await self._finish(walk, Unit(self.house, self._clock.now()), response)
         except LedgerUnavailable as failure:
             return await self._unavailable(call, walk.route, failure)
         return response
@@ -179,6 +193,19 @@ class Gate:
         if handler is None:
             raise not_implemented(operation)
         return handler
+
+    async def _finish(self, walk: Walk, unit: Unit, response: Response) -> None:
+        """Steps 6 and 7."""
+        call = walk.call
+        lines = self._evidence(call, response)
+        if call.evidence.witnessed or call.error is not None:
+            self._witness(call, unit, walk.route, response)
+        await self._commit(call, unit, lines)
+
+    def _witness(self, call: Call, unit: Unit, where: Route, response: Response) -> None:
+        service = self._services.get(call.operation.service.name)
+        if service is not None and service.witness is not None:
+            service.witness(call, unit, where, response.status)
 
     async def _commit(self, call: Call, unit: Unit, lines: Sequence[Line]) -> None:
         writes = unit.writes
@@ -221,8 +248,10 @@ class Gate:
         async def seal(sent: int, _complete: bool) -> None:
             call.bytes_out = sent
             unit.writes.reads.clear()  # what was read while the answer began may have changed since; it was true then
-            await self._commit(call, unit, self._evidence(call, response))
+            await self._finish(walk, unit, response)
 
+        if call.evidence.witnessed:
+            call.stash["answered_at"] = self._clock.now()
         response.seal = seal
         return response
 

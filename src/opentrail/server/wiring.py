@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from opentrail.actions.providers import ACTIONS
+from opentrail.followers.access_logs import AccessLogFollower
 from opentrail.followers.delivery import DeliveryFollower
 from opentrail.followers.digests import DigestFollower
 from opentrail.followers.executions import ExecutionsFollower
@@ -163,6 +164,7 @@ def _followers(house: House) -> list[Follower]:
         QueuesFollower(house),
         NotificationsFollower(house),
         LogKeepingFollower(house),
+        AccessLogFollower(house),
     ]
 
 

@@ -292,7 +292,7 @@ async def test_head_tells_strangers_nothing_more_than_that_it_is_there(world: Wo
 
 @pytest.mark.parametrize(
     "operation",
-    ["get_bucket_replication", "get_bucket_logging"],
+    ["get_bucket_replication"],
 )
 async def test_what_is_not_built_does_not_pretend(world: World, operation: str):
     answer = await getattr(world, operation)(Bucket=BUCKET)

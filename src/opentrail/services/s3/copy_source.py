@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from opentrail.call import Access, Call, Resource
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, INLINE_BYTES_MAX, Bucket, ObjectVersion
+from opentrail.rows.s3_logging import KIND as LOGGING
 from opentrail.service import Service
 from opentrail.services.s3.archive import refuse_archived
 from opentrail.services.s3.cipher import crypt
@@ -81,6 +82,8 @@ def copy_guard(call: Call, unit: Unit) -> Sequence[Access]:
     given = call.input
     bucket = enter_bucket(call, unit, given["Bucket"])
     source = source_of(call, unit)
+    if LOGGING in source.bucket.configured:
+        call.evidence.witnessed = True
     call.evidence.resources.append(Resource("AWS::S3::Object", f"arn:aws:s3:::{source.bucket.name}/{source.key}"))
     write = question(call, unit, bucket, "s3:PutObject", given["Key"])
     reading = "s3:GetObjectVersion" if source.version_id else "s3:GetObject"

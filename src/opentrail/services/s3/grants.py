@@ -134,7 +134,7 @@ def document_acl(unit: Unit, document: Mapping[str, Any], owner_id: str) -> Acl:
         if account_of_canonical_id(unit, owner) is None:
             raise invalid_id(owner, "CanonicalUser/ID")
         raise AwsError("AccessDenied", "Access Denied", 403)
-    return Acl(owner_id, _bounded([_document_grant(unit, each, owner_id) for each in grants[: GRANTS_MAX + 1]]))
+    return Acl(owner_id, _bounded([document_grant(unit, each, owner_id) for each in grants[: GRANTS_MAX + 1]]))
 
 
 _MEMBER_OF_TYPE = {
@@ -144,7 +144,8 @@ _MEMBER_OF_TYPE = {
 }
 
 
-def _document_grant(unit: Unit, grant: Mapping[str, Any], owner_id: str) -> Grant:
+def document_grant(unit: Unit, grant: Mapping[str, Any], owner_id: str) -> Grant:
+    """One grant of a document; raises AwsError."""
     grantee, permission = grant.get("Grantee") or {}, grant.get("Permission")
     member, kind = _MEMBER_OF_TYPE.get(grantee.get("Type", ""), ("", ""))
     text = grantee.get(member)

@@ -17,6 +17,7 @@ from opentrail.call import Access, AclGrants, Call
 from opentrail.errors import AwsError
 from opentrail.model.shapes import Operation
 from opentrail.rows.s3 import ACCOUNT_ACCESS_BLOCKS, BUCKETS, Acl, Bucket, Grant, ObjectVersion, PublicAccessBlock
+from opentrail.rows.s3_logging import KIND as LOGGING
 from opentrail.services.s3.bucket_tags import ABAC, tag_keys
 from opentrail.services.s3.tag_conditions import ObjectKeys
 from opentrail.services.s3.versions import find_version
@@ -146,6 +147,8 @@ def enter_bucket(call: Call, unit: Unit, name: str) -> Bucket:
         raise no_such_bucket(name)
     call.region = bucket.region
     call.evidence.owner_account_id = bucket.owner
+    if bucket.configured and LOGGING in bucket.configured:
+        call.evidence.witnessed = True
     if call.principal.type == "Anonymous":
         call.account_id = bucket.owner
     expected = call.request.headers.get("x-amz-expected-bucket-owner")

@@ -11,10 +11,13 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from opentrail.ports import Versioned
+from opentrail.record.access_log import UPLOAD_ABORTED
 from opentrail.rows.s3 import BUCKETS, LIFECYCLE, OBJECTS, PARTS, UPLOADS, VERSIONS, Bucket, ObjectVersion, order_part
 from opentrail.rows.s3_event import LIFECYCLE_RULE, lifecycle_event
+from opentrail.rows.s3_logging import KIND as LOGGING
 from opentrail.rows.s3_notices import KIND as NOTIFICATION
 from opentrail.rows.s3_notices import notify
+from opentrail.services.s3.access_notes import note_lifecycle, note_own
 from opentrail.services.s3.documents import document_text
 from opentrail.services.s3.lifecycle_rules import (
     Plan,
@@ -117,7 +120,9 @@ class _Step:
         return moved
 
     def _tell(self, name: str, version: ObjectVersion) -> None:
-        """For buckets that notify somebody."""
+        """For buckets that notify somebody, or are logged."""
+        if LOGGING in self._bucket.configured:
+            note_lifecycle(self._unit, self._bucket, name, version)
         if NOTIFICATION in self._bucket.configured:
             notify(
                 self._unit, self._bucket, lifecycle_event(name, self._bucket, version, self._unit.now), LIFECYCLE_RULE
@@ -177,6 +182,8 @@ class _Step:
                 drop_bytes(self._unit, part)
                 PARTS.delete(self._unit, upload.upload_id, part_place(part.number))
             UPLOADS.delete(self._unit, upload.bucket, upload.template.key, upload.upload_id)
+            if LOGGING in self._bucket.configured:
+                note_own(self._unit, self._bucket, UPLOAD_ABORTED, upload.template.key)
             return place._replace(after=key), True  # it may have had thousands of parts: enough for one commit
         return _behind(place, rows)
 

@@ -8,10 +8,12 @@ from opentrail.services.s3 import (
     accelerate,
     access_block,
     access_lists,
+    access_notes,
     analytics,
     attributes,
     batch_delete,
     bucket_encryption,
+    bucket_logging,
     bucket_policy,
     buckets,
     completing,
@@ -86,6 +88,7 @@ FAMILIES = (
     metadata_tables,
     object_lambda,
     torrent,
+    bucket_logging,
 )
 
 service = Service("s3")
@@ -94,5 +97,6 @@ for module in FAMILIES:
     service.include(module.family)
 service.refuse = objects.refuse_reading
 service.cross_origin = cors.cross_origin
+service.witness = access_notes.note_call
 noticing.watch(service)
 display_names.name_accounts(service)
