@@ -234,6 +234,8 @@ class HistorySearch:
     """(event time, Seq) behind which to go on."""
     after: Seq = FIRST_NUMBER
     """Only events with a greater Seq: those that came since."""
+    any_of: tuple[tuple[str, ...], ...] = ()
+    """Groups of words: of each group an event has at least one."""
 
 
 class HistoryIndex(Protocol):

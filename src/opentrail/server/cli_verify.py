@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from opentrail.errors import AwsError
 from opentrail.server.bucket_files import DIGESTS, BucketFiles, TrailPlace, within
 from opentrail.server.cli_client import CannotDo, connect, connection_options, explained
+from opentrail.server.cli_text import shown
 from opentrail.server.client import Client
 from opentrail.verify import Finding, Report, VerificationFailed, check, stamp_of
 from opentrail.verify_files import Files, Folder, load_public_keys, public_key
@@ -229,15 +230,10 @@ def _tell(report: Report, as_json: bool) -> None:
     else:
         for finding in report.findings:
             if finding.kind != "unnamed":
-                click.echo(f"{finding.kind}: {_shown(finding.key)}\n  {_shown(finding.detail)}")
+                click.echo(f"{finding.kind}: {shown(finding.key)}\n  {shown(finding.detail)}")
         click.echo(_summary(report))
     if failed:
         raise SystemExit(FAILED)
-
-
-def _shown(text: str) -> str:
-    """Names come from whoever could write into the bucket: none may steer a terminal or look like another line."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _failed(report: Report) -> bool:

@@ -6,6 +6,7 @@ first; segments are opened newest first and only as far as events are asked for.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from array import array
 from bisect import bisect_left
@@ -16,7 +17,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 from urllib.parse import quote
 
-from opentrail.ports import HistorySearch
+from opentrail.ports import FIRST_NUMBER, HistorySearch
 from opentrail.record.history_words import COUNTED
 from opentrail.stores.history_file import (
     BLOCK_BITS,
@@ -34,7 +35,9 @@ BLOCKS_CACHED_MAX = 64
 PROBED_MAX = 512
 """Ranks that are looked for one by one in another list; more are intersected as sets."""
 _SEGMENT = "s.id, s.count, s.first, s.last, s.low, s.high"
-_ALL = f"SELECT {_SEGMENT} FROM segments s WHERE s.last >= ? AND s.first <= ? AND s.high > ? ORDER BY s.last DESC, s.id"
+WORDS_MAX = 1_000
+"""Words that a pattern may stand for."""
+_HIGHEST = "\U0010ffff"
 _LATEST = (1 << 62, 1 << 62)
 
 Place = tuple[int, int]
@@ -121,20 +124,50 @@ class Shelf:
     def matching_ranks(self, search: HistorySearch) -> Iterator[tuple[SegmentRow, Sequence[int]]]:
         """(segment, ranks of its events within the times that have all the words); lists may be empty."""
         end = min(search.end, search.before[0]) if search.before else search.end
-        bounds = (search.start, end, search.after)
-        if not search.words:
-            for row in self._connection.execute(_ALL, bounds):
-                segment = SegmentRow(*row)
-                low, high = self._within(segment, search.start, end)
-                yield segment, range(low, high)
-            return
-        for segment, lists in self._lists(search.words, bounds):
+        for segment, lists in self._lists(search.words, (search.start, end, search.after)):
+            lists += [self._any_of(segment, group) for group in search.any_of]
             low, high = self._within(segment, search.start, end)
+            if not lists:
+                yield segment, range(low, high)
+                continue
             lists.sort(key=len)
             ranks = _between(lists[0], low, high)
             for other in lists[1:]:
                 ranks = intersect(ranks, other)
             yield segment, ranks
+
+    def _any_of(self, segment: SegmentRow, words: Sequence[str]) -> Sequence[int]:
+        """A segment's events that have one of some words."""
+        found: set[int] = set()
+        for word in words:
+            if word[0] in COUNTED:
+                query = "SELECT ranks FROM words WHERE segment = ? AND word = ?"
+                row = self._connection.execute(query, (segment.id, word)).fetchone()
+                found.update(ranks_of(row[0]) if row else ())
+                continue
+            hashed = self._hasher(word)
+            query = "SELECT ranks FROM many WHERE segment = ? AND word = ?"
+            row = self._connection.execute(query, (segment.id, hashed)).fetchone()
+            found.update(ranks_of(row[0]) if row else ())
+            query = (
+                "SELECT entries FROM rare WHERE segment = ?1"
+                " AND bucket = (?2 >> (SELECT shift FROM segments WHERE id = ?1))"
+            )
+            row = self._connection.execute(query, (segment.id, hashed)).fetchone()
+            found.update(rare_ranks(row[0], hashed) if row else ())
+        return array("H", sorted(found))
+
+    def matching_words(self, kind: str, pattern: str) -> list[str]:
+        """The words of a kind of COUNTED that a pattern with `*` and `?` fits, WORDS_MAX at the most, in order."""
+        literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+        low = kind + literal
+        glob = kind + pattern.replace("[", "[[]")
+        query = (
+            "SELECT DISTINCT w.word FROM segments s CROSS JOIN words w"
+            " ON w.segment = s.id AND w.word >= ? AND w.word < ? AND w.word GLOB ? LIMIT ?"
+        )
+        rows = self._connection.execute(query, (low, low + _HIGHEST, glob, WORDS_MAX + 1))
+        return sorted(word for (word,) in rows)
 
     def _lists(
         self, words: Sequence[str], bounds: tuple[int, int, int]
@@ -155,7 +188,7 @@ class Shelf:
                 joins.append(f"LEFT JOIN rare r{place} ON r{place}.segment = s.id AND r{place}.bucket = (? >> s.shift)")
                 parameters += [hashed, hashed]  # type: ignore[list-item]
         query = (
-            f"SELECT {_SEGMENT}, {', '.join(columns)} FROM segments s {' '.join(joins)}"
+            f"SELECT {', '.join([_SEGMENT, *columns])} FROM segments s {' '.join(joins)}"
             " WHERE s.last >= ? AND s.first <= ? AND s.high > ? ORDER BY s.last DESC, s.id"
         )
         for row in self._connection.execute(query, (*parameters, *bounds)):
@@ -216,6 +249,11 @@ class Shelf:
             if len(self._dictionaries) > BLOCKS_CACHED_MAX:
                 self._dictionaries.popitem(last=False)
         return found
+
+    def newest(self) -> int:
+        """The greatest number in the file; FIRST_NUMBER when it is empty."""
+        highest: int | None = self._connection.execute("SELECT max(high) FROM segments").fetchone()[0]
+        return FIRST_NUMBER if highest is None else highest
 
     def count(self, search: HistorySearch) -> int:
         """How many events have all the words."""
