@@ -8,6 +8,7 @@ catches a listing of that prefix, and only one on the whole bucket catches HeadB
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -35,6 +36,8 @@ EVERYTHING: Final = {
     "AWS::DynamoDB::Table": ("arn:aws:dynamodb",),
 }
 """The data resource types of basic selectors, and the values that mean all of them."""
+PREFIXED: Final = frozenset({"AWS::S3::Object"})
+"""Of these, the types whose values are prefixes; a function's or a table's ARN is meant exactly."""
 DEFAULT_SELECTORS: Final[tuple[Shape, ...]] = (
     {
         "ReadWriteType": "All",
@@ -52,11 +55,31 @@ _COMMON: Final = frozenset(
     | {"userIdentity.arn"}
 )
 FIELDS: Final = {
-    "Management": _COMMON,
+    "Management": frozenset({"eventCategory", "eventSource", "readOnly"}),
     "Data": _COMMON | {"resources.type", "resources.ARN"},
-    "NetworkActivity": frozenset({"eventCategory", "eventSource", "eventName", "errorCode", "vpcEndpointId"}),
+    "NetworkActivity": frozenset({"eventCategory", "eventSource", "eventName", "errorCode", "vpcEndpointId"})
+    | {"userIdentity.arn"},
 }
-"""Fields that advanced selectors may name, by category."""
+"""Fields that advanced selectors of a trail may name, by category (API reference, AdvancedFieldSelector)."""
+STORE_FIELDS: Final = FIELDS | {"Management": _COMMON}
+"""And those of an event data store."""
+_EQUALS: Final = frozenset({"Equals"})
+_RULES: Final[dict[tuple[str, str], tuple[frozenset[str], frozenset[str]]]] = {
+    ("", "eventCategory"): (_EQUALS, frozenset(CATEGORIES)),
+    ("", "resources.type"): (_EQUALS, frozenset()),
+    ("", "readOnly"): (_EQUALS, frozenset({"true", "false"})),
+    ("", "sessionCredentialFromConsole"): (frozenset({"Equals", "NotEquals"}), frozenset({"true"})),
+    ("", "errorCode"): (_EQUALS, frozenset({"VpceAccessDenied"})),
+    ("Management", "eventSource"): (frozenset({"NotEquals"}), frozenset(EXCLUDABLE)),
+    ("NetworkActivity", "eventSource"): (_EQUALS, frozenset()),
+}
+"""(category or empty for all, field) → the operators it can have, and its values; no values: any. Fields that are not here
+can have every operator. Source: API reference, AdvancedFieldSelector."""
+_SINGLE: Final = frozenset({"eventCategory", "resources.type"})
+"""Fields with exactly one value."""
+_TYPE: Final = re.compile(r"AWS::[A-Za-z0-9]+::[A-Za-z0-9]+", re.ASCII)
+_ARN: Final = re.compile(r"arn:[a-z-]+:[a-z0-9-]+:[^:]*:[^:]*:.+", re.ASCII | re.DOTALL)
+_OBJECT_ARN: Final = re.compile(r"arn:[a-z-]+:s3:::[^/]+/.*", re.ASCII | re.DOTALL)
 
 
 class RecordResource(msgspec.Struct, frozen=True):
@@ -172,9 +195,10 @@ def _basic(selector: Shape) -> Predicate:
     wanted = {"ReadOnly": True, "WriteOnly": False}.get(read_write)
     management = bool(selector.get("IncludeManagementEvents", True))
     excluded = frozenset(selector.get("ExcludeManagementEventSources") or ())
-    prefixes: dict[str, tuple[str, ...]] = {}
+    values: dict[str, tuple[str, ...]] = {}
     for resource in selector.get("DataResources") or ():
-        prefixes[resource["Type"]] = prefixes.get(resource["Type"], ()) + tuple(resource.get("Values") or ())
+        values[resource["Type"]] = values.get(resource["Type"], ()) + tuple(resource.get("Values") or ())
+    exact = {kind: frozenset(values.pop(kind)) for kind in list(values) if not _is_prefixed(kind, values[kind])}
 
     def matches(record: RecordHead) -> bool:
         if wanted is not None and record.read_only is not wanted:
@@ -184,28 +208,51 @@ def _basic(selector: Shape) -> Predicate:
         if record.event_category != "Data":
             return False
         return any(
-            (found.arn or found.arn_prefix).startswith(prefixes.get(found.type, ())) for found in record.resources
+            (found.arn or found.arn_prefix).startswith(values.get(found.type, ()))
+            or (found.type in exact and found.arn in exact[found.type])
+            for found in record.resources
         )
 
     return matches
 
 
+def _is_prefixed(kind: str, values: Sequence[str]) -> bool:
+    """Are the values prefixes, or one of them all there are?"""
+    return kind in PREFIXED or not {*EVERYTHING[kind]}.isdisjoint(values)
+
+
 # Advanced selectors
 
 
-def _check_field(selector: Shape, category: str) -> int:
+def _check_field(selector: Shape, category: str, kind: str, store: bool) -> int:
+    """The number of its values; `kind` is the selector's resources.type."""
     field = str(selector.get("Field"))
-    if field not in FIELDS[category]:
+    if field not in (STORE_FIELDS if store else FIELDS)[category]:
         raise _invalid(f"Field {field} is not supported for the event category {category}.")
     given = [name for name in OPERATORS if selector.get(name)]
     if not given:
         raise _invalid(f"Field {field} must have at least one operator with a value.")
     values = [value for name in given for value in _texts(selector[name], f"{field} {name}")]
-    if field in ("eventCategory", "resources.type") and (given != ["Equals"] or len(values) != 1):
-        raise _invalid(f"Field {field} can only have the operator Equals with one value.")
-    if field == "readOnly" and (given != ["Equals"] or not set(values) <= {"true", "false"}):
-        raise _invalid("Field readOnly can only have the operator Equals with the value true or false.")
+    no_rule: tuple[frozenset[str], frozenset[str]] = (frozenset(OPERATORS), frozenset())
+    rule = _RULES.get((category, field)) if not (store and category == "Management") else None
+    operators, allowed = rule or _RULES.get(("", field)) or no_rule
+    if not operators.issuperset(given) or (field in _SINGLE and len(values) != 1):
+        raise _invalid(f"Field {field} can only have the operator {' or '.join(sorted(operators))} here.")
+    if allowed and not allowed.issuperset(values):
+        raise _invalid(f"Field {field} can only have the value {' or '.join(sorted(allowed))} here.")
+    if field == "resources.type" and not _TYPE.fullmatch(values[0]):
+        raise _invalid(f"{values[0]} is not a valid value of resources.type.")
+    if field == "resources.ARN":
+        _check_arns(selector, kind)
     return len(values)
+
+
+def _check_arns(selector: Shape, kind: str) -> None:
+    """What a resource is to equal must be the ARN of one of its type; prefixes and ends may be anything."""
+    pattern = _OBJECT_ARN if kind == "AWS::S3::Object" else _ARN
+    for value in (*(selector.get("Equals") or ()), *(selector.get("NotEquals") or ())):
+        if not pattern.fullmatch(value):
+            raise _invalid(f"Value {value} for resources.ARN is not the ARN of a resource of the type {kind}.")
 
 
 def _category_of(fields: Sequence[Shape]) -> str:
@@ -218,7 +265,7 @@ def _category_of(fields: Sequence[Shape]) -> str:
     return str(values[0])
 
 
-def _check_advanced_selector(selector: Shape) -> int:
+def _check_advanced_selector(selector: Shape, store: bool) -> int:
     name = selector.get("Name")
     if name is not None and (not isinstance(name, str) or len(name) > NAME_MAX):
         raise _invalid(f"The name of a selector can have at most {NAME_MAX} characters.")
@@ -231,14 +278,16 @@ def _check_advanced_selector(selector: Shape) -> int:
         raise _invalid("A selector for data events must have a resources.type field.")
     if category == "NetworkActivity" and "eventSource" not in names:
         raise _invalid("A selector for network activity events must have an eventSource field.")
-    return sum(_check_field(field, category) for field in fields)
+    equal = next((field.get("Equals") for field in fields if field.get("Field") == "resources.type"), None)
+    kind = str(equal[0]) if isinstance(equal, list | tuple) and equal else ""
+    return sum(_check_field(field, category, kind, store) for field in fields)
 
 
-def check_advanced(selectors: Sequence[Shape]) -> None:
-    """Raise InvalidEventSelectorsException unless a trail may have these advanced selectors."""
+def check_advanced(selectors: Sequence[Shape], *, store: bool = False) -> None:
+    """Raise InvalidEventSelectorsException unless a trail (or an event data store) may have these advanced selectors."""
     if not selectors:
         raise _invalid("A trail must have at least one advanced event selector.")
-    values = sum(_check_advanced_selector(selector) for selector in _shapes(selectors, "AdvancedEventSelectors"))
+    values = sum(_check_advanced_selector(selector, store) for selector in _shapes(selectors, "AdvancedEventSelectors"))
     if values > CONDITIONS_MAX:
         raise _invalid(f"A trail can have at most {CONDITIONS_MAX} values across its advanced event selectors.")
 
@@ -322,9 +371,16 @@ def compile_selectors(basic: Sequence[Shape] | None = None, advanced: Sequence[S
         raise _invalid("A trail can have either event selectors or advanced event selectors, not both.")
     if advanced:
         check_advanced(advanced)
-        tests = [_advanced(selector) for selector in advanced]
     else:
         check_basic(basic or DEFAULT_SELECTORS)
+    return wanted_by(basic, advanced)
+
+
+def wanted_by(basic: Sequence[Shape] | None = None, advanced: Sequence[Shape] | None = None) -> Predicate:
+    """`compile_selectors` of what was checked when it was put: what is stored holds, whatever the rules are by now."""
+    if advanced:
+        tests = [_advanced(selector) for selector in advanced]
+    else:
         tests = [_basic(selector) for selector in basic or DEFAULT_SELECTORS]
     if len(tests) == 1:
         return tests[0]

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from opentrail.ports import Key, Ledger, Seq, Versioned
-from opentrail.record.event_selectors import Predicate, RecordHead, compile_selectors
+from opentrail.record.event_selectors import Predicate, RecordHead, wanted_by
 from opentrail.rows.cloudtrail import CHANGE_KEY, CONFIGS, DELIVERY_PRINCIPAL, TrailConfig
 from opentrail.rows.organizations import MEMBERS, MEMBERS_CHANGE_KEY, STEPS
 from opentrail.state import SCAN_PAGE
@@ -41,7 +41,7 @@ class Period:
         if not config.logging or not _in_reach(config, record):
             return False
         if self._selects is None:
-            self._selects = compile_selectors(config.event_selectors, config.advanced_event_selectors)
+            self._selects = wanted_by(config.event_selectors, config.advanced_event_selectors)
         return self._selects(record) and (config.recursive or not is_delivery_into(config.bucket, record))
 
 
