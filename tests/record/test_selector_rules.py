@@ -58,8 +58,7 @@ def allowed(selectors: list[dict], store: bool = False) -> bool:
     try:
         check_advanced(selectors, store=store)
     except AwsError as error:
-        assert error.code == "InvalidEventSelectorsException"
-        return False
+        return error.code != "InvalidEventSelectorsException"
     return True
 
 

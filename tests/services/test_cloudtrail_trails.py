@@ -221,7 +221,7 @@ async def test_tags_are_added_replaced_and_taken_off():
     [
         ("main", "CloudTrailARNInvalidException"),
         (ARN + "x", "ResourceNotFoundException"),
-        (f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:eventdatastore/x", "ResourceTypeNotSupportedException"),
+        (f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:eventdatastore/x", "EventDataStoreNotFoundException"),
     ],
 )
 async def test_tags_need_the_arn_of_a_trail(arn, code):

@@ -170,6 +170,9 @@ class InstanceProfile(Row, frozen=True):
         return f"arn:aws:iam::{self.account_id}:instance-profile{self.path}{self.name}"
 
 
+AMAZON_ACCOUNT = "000000000001"
+"""Owns what at AWS belongs to Amazon (`services.s3.policy_templates`); no account can be made with this id."""
+
 ACCOUNTS = Table("iam-account", Account)
 CANONICAL_IDS = Table("iam-canonical-id", AccountName)
 EMAILS = Table("iam-email", AccountName)

@@ -1,8 +1,9 @@
 """May CloudTrail write into this bucket? Asked as CloudTrail itself, on the one road, when a trail is made or changed.
 
 The check is the act: GetBucketAcl, then zero-byte markers where the log files will go, which stay behind even if the
-trail is refused. Source: cloudtrail.md §4.1, §9. A Requester Pays bucket is refused by S3 itself, because the markers
-carry no `x-amz-request-payer`.
+trail is refused. Both are tried, whatever the first says. That the bucket is there is found out first of all, before the
+topic's name is looked at. Source: cloudtrail.md §4.1, §7.3, §9. A Requester Pays bucket is refused by S3 itself, because
+CloudTrail's requests carry no `x-amz-request-payer`.
 """
 
 from __future__ import annotations
@@ -19,20 +20,36 @@ VALIDATION_MESSAGE = "CloudTrail validation message."
 _ABSENT = frozenset({"NoSuchBucket", "404", "NotFound"})
 
 
+async def look_at_bucket(call: Call, unit: Unit, config: TrailConfig) -> None:
+    """Raises S3BucketDoesNotExistException. What else S3 said is kept for `check_bucket_access`. Done once a call, however
+    often the call is walked."""
+    looked = f"looked at {config.bucket}"
+    if looked in call.stash:
+        return
+    call.stash[looked] = None
+    given = {"Bucket": config.bucket}
+    try:
+        await unit.house.road.call(as_cloudtrail(config), "s3", "GetBucketAcl", given, region=config.home_region)
+    except AwsError as error:
+        if error.code in _ABSENT or error.status >= 500:
+            raise refusal(config.bucket, error) from error
+        call.stash[looked] = error
+
+
 async def check_bucket_access(call: Call, unit: Unit, config: TrailConfig) -> None:
-    """Raises S3BucketDoesNotExistException or InsufficientS3BucketPolicyException. Done once a call, however often the
-    call is walked."""
+    """Raises S3BucketDoesNotExistException or InsufficientS3BucketPolicyException. Once a call."""
     done = f"checked {config.bucket}/{config.prefix} {config.validation} {config.organization_id}"
     if done in call.stash:
         return
-    principal = as_cloudtrail(config)
-    road = unit.house.road
-    try:
-        await road.call(principal, "s3", "GetBucketAcl", {"Bucket": config.bucket}, region=config.home_region)
-        for folder in marker_keys(config):
-            await _put_marker(road, principal, config, folder)
-    except AwsError as error:
-        raise refusal(config.bucket, error) from error
+    await look_at_bucket(call, unit, config)
+    refused: AwsError | None = call.stash[f"looked at {config.bucket}"]
+    for folder in marker_keys(config):
+        try:
+            await _put_marker(unit.house.road, as_cloudtrail(config), config, folder)
+        except AwsError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refusal(config.bucket, refused) from refused
     call.stash[done] = True
 
 

@@ -24,7 +24,13 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _ADJACENT = re.compile(r"[._-]{2}")
 _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
 _ARN = re.compile(r"arn:[a-z-]+:cloudtrail:([a-z0-9-]+):(\d{12}):trail/(.+)", re.ASCII | re.DOTALL)
-_OTHER_ARN = re.compile(r"arn:[a-z-]+:cloudtrail:[a-z0-9-]+:\d{12}:(eventdatastore|channel|dashboard)/.+", re.ASCII)
+_OTHER_ARN = re.compile(r"arn:[a-z-]+:cloudtrail:[a-z0-9-]+:\d{12}:(eventdatastore|channel|dashboard)/(.+)", re.ASCII)
+_NOT_FOUND = {
+    "eventdatastore": ("EventDataStoreNotFoundException", "The specified event data store was not found."),
+    "channel": ("ChannelNotFoundException", "The specified channel was not found."),
+    "dashboard": ("ResourceNotFoundException", "The specified dashboard was not found."),
+}
+"""What is said of CloudTrail's resources other than trails, of which there are none."""
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _TOPIC = re.compile(r"(arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:)?[A-Za-z0-9_-]+", re.ASCII)
 _TAG = re.compile(r"[\w\s.:/=+@-]*")
@@ -146,10 +152,20 @@ def check_tag_count(tags: dict[str, str]) -> dict[str, str]:
 
 def check_resource_arn(given: str) -> None:
     """Raises what AddTags, RemoveTags and ListTags give for what is no trail ARN."""
-    if _OTHER_ARN.fullmatch(given):
-        raise AwsError("ResourceTypeNotSupportedException", "Only trails can have tags here.")
+    other = _OTHER_ARN.fullmatch(given)
+    if other is not None:
+        raise AwsError(*_NOT_FOUND[other[1]])
     if not _ARN.fullmatch(given):
         raise AwsError("CloudTrailARNInvalidException", f"The specified ARN is not valid: {given}.")
+
+
+def check_policy_resource(given: str) -> None:
+    """Raises what the operations on resource policies give: trails have none, and there is nothing else that could."""
+    if _ARN.fullmatch(given):
+        raise AwsError("ResourceTypeNotSupportedException", "A trail cannot have a resource-based policy.")
+    if not _OTHER_ARN.fullmatch(given):
+        raise AwsError("ResourceARNNotValidException", f"The specified ARN is not valid: {given}.")
+    raise AwsError("ResourceNotFoundException", f"The specified resource was not found: {given}.")
 
 
 def _name_error(message: str) -> AwsError:

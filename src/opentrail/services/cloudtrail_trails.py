@@ -14,7 +14,7 @@ from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.cloudtrail import TRAILS, Trail, TrailConfig
 from opentrail.service import Service
-from opentrail.services.cloudtrail_bucket import check_bucket_access, check_topic_access
+from opentrail.services.cloudtrail_bucket import check_bucket_access, check_topic_access, look_at_bucket
 from opentrail.services.cloudtrail_checks import (
     check_bucket,
     check_prefix,
@@ -32,6 +32,7 @@ from opentrail.services.cloudtrail_find import (
     is_seen_from,
     put_config,
     seen_trails,
+    trails_of,
 )
 from opentrail.services.cloudtrail_organization import not_management, trail_organization
 from opentrail.state import Unit
@@ -61,11 +62,12 @@ async def create_trail(call: Call, unit: Unit) -> Shape:
     begun = TrailConfig(
         name=name, account_id=owner, home_region=call.region, bucket="", since=unit.now, organization_id=organization_id
     )
-    config = _configured(begun, given)
+    config = _placed(begun, given)
     tags = check_tags(given.get("TagsList") or ())
-    if TRAILS.get(unit, owner, call.region, name) is not None:
-        raise AwsError("TrailAlreadyExistsException", f"Trail {name} already exists for customer: {owner}")
+    _check_name(unit, config)
     _check_quota(unit, config)
+    await look_at_bucket(call, unit, config)
+    config = _configured(config, given)
     await check_bucket_access(call, unit, config)
     await check_topic_access(call, unit, config)
     trail = Trail(
@@ -88,9 +90,13 @@ async def update_trail(call: Call, unit: Unit) -> Shape:
     old = config_of(trail, unit)
     organization_id = await _converted(call, unit, old)
     changed = msgspec.structs.replace(old, since=unit.now, organization_id=organization_id)
-    config = _configured(changed, call.input)
+    config = _placed(changed, call.input)
     if config.multi_region and not old.multi_region:
+        _check_name(unit, config, besides=trail)
         _check_quota(unit, config, besides=trail)
+    if config.bucket != old.bucket:
+        await look_at_bucket(call, unit, config)
+    config = _configured(config, call.input)
     if _destination(config) != _destination(old):
         await check_bucket_access(call, unit, config)
     if config.topic_arn != old.topic_arn:
@@ -168,13 +174,19 @@ def save(trail: Trail, config: TrailConfig, unit: Unit, **changes: Any) -> None:
     put_config(unit, trail.id, trail.revision, config)
 
 
-def _configured(config: TrailConfig, given: Mapping[str, Any]) -> TrailConfig:
-    """The configuration with what the input says; raises the errors of each member."""
+def _placed(config: TrailConfig, given: Mapping[str, Any]) -> TrailConfig:
+    """The configuration with what the input says of bucket, prefix and reach; raises the errors of each member."""
     changes: dict[str, Any] = {}
     if "S3BucketName" in given:
         changes["bucket"] = check_bucket(given["S3BucketName"])
     if "S3KeyPrefix" in given:
         changes["prefix"] = check_prefix(given["S3KeyPrefix"])
+    return msgspec.structs.replace(config, **changes, **_reach(config, given))
+
+
+def _configured(config: TrailConfig, given: Mapping[str, Any]) -> TrailConfig:
+    """And with the rest of it, which is looked at once the bucket is known to be there."""
+    changes: dict[str, Any] = {}
     if "SnsTopicName" in given:
         topic = given["SnsTopicName"]
         changes["topic_arn"] = check_topic(topic, config.account_id, config.home_region) if topic else ""
@@ -183,7 +195,7 @@ def _configured(config: TrailConfig, given: Mapping[str, Any]) -> TrailConfig:
     if "RecursiveLogging" in given:
         changes["recursive"] = given["RecursiveLogging"]
     check_unsupported(given)
-    return msgspec.structs.replace(config, **changes, **_reach(config, given))
+    return msgspec.structs.replace(config, **changes)
 
 
 def _reach(config: TrailConfig, given: Mapping[str, Any]) -> dict[str, bool]:
@@ -199,6 +211,17 @@ def _reach(config: TrailConfig, given: Mapping[str, Any]) -> dict[str, bool]:
 
 def _destination(config: TrailConfig) -> tuple[str, str, bool, str]:
     return config.bucket, config.prefix, config.validation, config.organization_id
+
+
+def _check_name(unit: Unit, config: TrailConfig, besides: Trail | None = None) -> None:
+    """Raises TrailAlreadyExistsException: in each region that the trail covers, one trail or shadow bears a name."""
+    for trail in trails_of(config.account_id, unit):
+        if trail.name != config.name or (besides is not None and trail.id == besides.id):
+            continue
+        if config.multi_region or is_seen_from(trail, config.home_region, unit):
+            raise AwsError(
+                "TrailAlreadyExistsException", f"Trail {config.name} already exists for customer: {config.account_id}"
+            )
 
 
 def _check_quota(unit: Unit, config: TrailConfig, besides: Trail | None = None) -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
-from opentrail.rows.iam import ACCOUNTS, AWS_POLICY_PREFIX, ROLES, Role, account_of_email, unique_id
+from opentrail.rows.iam import ACCOUNTS, AMAZON_ACCOUNT, AWS_POLICY_PREFIX, ROLES, Role, account_of_email, unique_id
 from opentrail.rows.organizations import (
     CREATIONS,
     MEMBERS,
@@ -137,7 +137,7 @@ def _account_id(unit: Unit, chosen: str) -> str:
     if chosen:
         if not _ACCOUNT_ID.fullmatch(chosen):
             raise invalid("INVALID_PATTERN", f"The tag {ACCOUNT_ID_TAG} must be twelve digits.")
-        if ACCOUNTS.get(unit, chosen) is not None:
+        if ACCOUNTS.get(unit, chosen) is not None or chosen == AMAZON_ACCOUNT:
             raise invalid("INVALID_ENUM", f"The account {chosen} exists already; choose another account id.")
         return chosen
     while True:

@@ -37,6 +37,7 @@ from opentrail.services.s3.location import CLASSIC_REGION, chosen_region
 from opentrail.services.s3.objects import bucket_of, check_tags
 from opentrail.services.s3.ownership import OWNERSHIPS
 from opentrail.services.s3.parts import drop_bytes
+from opentrail.services.s3.policy_templates import template_bucket
 from opentrail.services.s3.reading import from_epoch
 from opentrail.services.s3.tagging import BUCKET_TAGS_MAX, read_tags
 from opentrail.state import SCAN_PAGE, Unit
@@ -85,7 +86,7 @@ async def create_bucket(call: Call, unit: Unit) -> Shape:
     call.evidence.owner_account_id = owner
     check_name(name)
     new = _described(call, unit, name, owner)
-    existing = BUCKETS.get(unit, name)
+    existing = BUCKETS.get(unit, name) or template_bucket(unit, name)
     if existing is not None:
         _create_again(call, unit, existing, new)
     else:

@@ -19,6 +19,7 @@ from opentrail.model.shapes import Operation
 from opentrail.rows.s3 import ACCOUNT_ACCESS_BLOCKS, BUCKETS, Acl, Bucket, Grant, ObjectVersion, PublicAccessBlock
 from opentrail.rows.s3_logging import KIND as LOGGING
 from opentrail.services.s3.bucket_tags import ABAC, tag_keys
+from opentrail.services.s3.policy_templates import template_bucket
 from opentrail.services.s3.tag_conditions import ObjectKeys
 from opentrail.services.s3.versions import find_version
 from opentrail.state import Unit
@@ -142,7 +143,7 @@ def action_of(operation: Operation, call: Call) -> str:
 
 def enter_bucket(call: Call, unit: Unit, name: str) -> Bucket:
     """The bucket of the call, which from now on is recorded in its owner's account and its region."""
-    bucket = BUCKETS.get(unit, name)
+    bucket = BUCKETS.get(unit, name) or template_bucket(unit, name)
     if bucket is None:
         raise no_such_bucket(name)
     call.region = bucket.region
@@ -156,16 +157,17 @@ def enter_bucket(call: Call, unit: Unit, name: str) -> Bucket:
         if not _ACCOUNT_ID.fullmatch(expected):
             raise AwsError("InvalidBucketOwnerAWSAccountID", "", 400)
         raise AwsError("AccessDenied", "Access Denied", 403)
-    if bucket.requester_pays and call.principal.account_id != bucket.owner:
+    if bucket.requester_pays and (call.principal.account_id != bucket.owner or call.principal.type == "AWSService"):
         _check_payer(call)
     return bucket
 
 
 def _check_payer(call: Call) -> None:
-    """Where the requester pays, strangers must say that they know, and be somebody who can be charged."""
+    """Where the requester pays, strangers must say that they know, and be somebody who can be charged. Services never say
+    so: such a bucket takes no log files (user guide, "Requester Pays"; CloudTrail's, "Bucket policy for CloudTrail")."""
     caller = call.principal.type
     agreed = (call.input.get("RequestPayer") or call.request.headers.get("x-amz-request-payer")) == "requester"
-    if caller != "AWSService" and (caller == "Anonymous" or not agreed):
+    if caller == "Anonymous" or not agreed:
         raise AwsError("AccessDenied", "Access Denied", 403)
 
 
