@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from bench.measures_delivery import measure_delivery
 from bench.measures_large import measure_large
+from bench.measures_listing import measure_listing
 from bench.measures_memory import measure_memory
 from bench.measures_pipeline import measure_pipeline
 from bench.measures_recording import measure_recording
@@ -34,6 +35,7 @@ MEASURES: dict[str, Callable[[Run], list[Row]]] = {
     "pipeline": measure_pipeline,
     "delivery": measure_delivery,
     "memory": measure_memory,
+    "listing": measure_listing,
 }
 BUILD = Path("build")
 REPORT_COLUMNS = 120
@@ -81,6 +83,7 @@ def _run(quick: bool, say: Callable[[str], None]) -> Run:
         uploads=20 if quick else 50,
         calls=10_000 if quick else 100_000,
         lines=50_000 if quick else 400_000,
+        keys=100_000 if quick else 10_000_000,
         say=say,
     )
 

@@ -10,7 +10,7 @@ import secrets
 import string
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class OpenTrail:
     s3: Any
     pid: int
     key: Key
+    options: tuple[str, ...] = ()
 
     def client(self, service: str) -> Any:
         """A client of the root user."""
@@ -44,7 +45,15 @@ def start_opentrail(processes: Processes, name: str = "opentrail", options: Sequ
     port, key = free_port(), new_key()
     pid = start_again(processes, name, options, port, key)
     url = f"http://{LOOPBACK}:{port}"
-    return OpenTrail(name, url, client("s3", url, _user(url, key)), pid, key)
+    return OpenTrail(name, url, client("s3", url, _user(url, key)), pid, key, tuple(options))
+
+
+def restart_opentrail(processes: Processes, server: OpenTrail) -> OpenTrail:
+    """The same server again after `processes.stop`: its data, its user, another port."""
+    port = free_port()
+    pid, url = start_again(processes, server.name, server.options, port, server.key), f"http://{LOOPBACK}:{port}"
+    credentials = server.s3._request_signer._credentials
+    return replace(server, url=url, pid=pid, s3=client("s3", url, (credentials.access_key, credentials.secret_key)))
 
 
 def start_again(processes: Processes, name: str, options: Sequence[str], port: int, key: Key) -> int:

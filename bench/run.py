@@ -27,6 +27,8 @@ class Run:
     """How many calls the memory is looked at after."""
     lines: int
     """How many lines a trail has to catch up with."""
+    keys: int
+    """How many keys the large bucket has."""
     say: Callable[[str], None]
 
     @contextmanager

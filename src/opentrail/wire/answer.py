@@ -31,16 +31,8 @@ from opentrail.wire.media import (
     request_id_headers,
 )
 from opentrail.wire.s3_roots import S3_NAMESPACES, S3_ROOTS, UNWRAPPED
-from opentrail.wire.xml_codec import (
-    ANSWER,
-    S3_ANSWER,
-    XML_DECLARATION,
-    Spelling,
-    element_name,
-    escape,
-    render_root,
-    write_xml_members,
-)
+from opentrail.wire.xml_codec import XML_DECLARATION, element_name, escape
+from opentrail.wire.xml_writer import ANSWER, S3_ANSWER, Spelling, render_root, write_xml_members
 
 __all__ = ["render_error", "render_output"]
 

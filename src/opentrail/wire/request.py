@@ -18,7 +18,7 @@ from opentrail.wire.headers import encode_metadata, write_header, write_text
 from opentrail.wire.json_codec import render_json, render_json_member
 from opentrail.wire.media import CBOR_PROTOCOL, CBOR_TYPE, FORM_TYPE, JSON_TYPE, json_type
 from opentrail.wire.scalars import Value
-from opentrail.wire.xml_codec import REQUEST, render_root, write_xml
+from opentrail.wire.xml_writer import REQUEST, render_root, write_xml
 
 
 class WireRequest(NamedTuple):

@@ -110,7 +110,17 @@ def format_iso8601(value: datetime | float | str) -> str:
 
 def format_iso8601_millis(value: datetime | float | str) -> str:
     """`2026-11-21T02:42:43.000Z`: S3 always writes milliseconds."""
+    if type(value) is float and 0 <= value <= EPOCH_MAX:  # a listing writes a thousand of these
+        days, rest = divmod(round(value * 1_000_000) // 1_000, 86_400_000)
+        minutes, millis = divmod(rest, 60_000)
+        hours, minutes = divmod(minutes, 60)
+        return f"{_iso_date(days)}T{hours:02}:{minutes:02}:{millis // 1_000:02}.{millis % 1_000:03}Z"
     return to_datetime(value).isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+@lru_cache(REMEMBERED_DATES_MAX)
+def _iso_date(days: int) -> str:
+    return (EPOCH + timedelta(days=days)).isoformat()[:10]
 
 
 def format_http_date(value: datetime | float | str) -> str:

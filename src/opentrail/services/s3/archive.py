@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, Protocol
 
 from opentrail.call import Call
 from opentrail.errors import AwsError
@@ -18,7 +18,16 @@ ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes that need RestoreObject before an object can be read; GLACIER_IR does not."""
 
 
-def is_restored(version: ObjectVersion, now: float) -> bool:
+class Archivable(Protocol):
+    """What of an object's row tells whether it is archived and restored."""
+
+    @property
+    def storage_class(self) -> str: ...
+    @property
+    def restored_until(self) -> float: ...
+
+
+def is_restored(version: Archivable, now: float) -> bool:
     """Is there a temporary copy to read?"""
     return version.restored_until > now
 
@@ -41,7 +50,7 @@ def http_date(seconds: float) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0), usegmt=True)
 
 
-def add_restore_status(call: Call, listed: Iterable[tuple[ObjectVersion | None, dict[str, Any]]]) -> None:
+def add_restore_status(call: Call, listed: Iterable[tuple[Archivable | None, dict[str, Any]]]) -> None:
     """RestoreStatus in the entries of a listing that asks for it, for archived objects that are restored."""
     if "RestoreStatus" not in (call.input.get("OptionalObjectAttributes") or ()):
         return

@@ -9,35 +9,51 @@ import base64
 import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
+
+import msgspec
 
 from opentrail.access.acl import canonical_id
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
-from opentrail.rows.s3 import OBJECTS, Bucket, ObjectVersion
+from opentrail.rows.s3 import OBJECTS, Bucket
 from opentrail.service import Service
 from opentrail.services.s3.archive import add_restore_status
 from opentrail.services.s3.objects import bucket_of
-from opentrail.services.s3.reading import from_epoch
-from opentrail.state import Unit
+from opentrail.state import Row, Unit
 
 KEYS_MAX = 1_000
 """Entries of one page."""
-PAGE_FIRST, PAGE_MAX = 64, 1_001
-"""Rows fetched at once: few while common prefixes make the walk jump, more when it goes straight on."""
+PAGE_FIRST, PAGE_MAX, PAGE_GROWTH = 4, 1_001, 8
+"""Rows fetched at once: few while common prefixes make the walk jump, more and more when it goes straight on."""
 BEHIND_ALL = b"\xff"
 """Sorts behind every continuation of a key, since UTF-8 has no such byte."""
 
 family = Service("s3")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Listed(Row, frozen=True):
+    """What a listing shows of an object: read out of its row of `rows.s3.ObjectVersion`, the rest passed over."""
+
+    modified: float
+    owner: str
+    etag: str = ""
+    size: int = 0
+    storage_class: str = "STANDARD"
+    checksums: dict[str, str] = msgspec.field(default_factory=dict)
+    checksum_type: str = ""
+    restored_until: float = 0.0
+
+
+class Entry(NamedTuple):
     """One line of a listing: a key with its row, or a common prefix without one."""
 
     name: str
-    row: ObjectVersion | None = None
+    row: Listed | None = None
+
+
+_read_row = msgspec.msgpack.Decoder(Listed).decode
 
 
 def entries(
@@ -51,8 +67,7 @@ def entries(
     if rolled:
         position = root + rolled.encode("utf-8", "surrogatepass") + BEHIND_ALL
     straight = min(most + 1, PAGE_MAX)
-    first = min(straight, PAGE_FIRST)
-    size = first if delimiter else straight
+    size = min(straight, PAGE_FIRST) if delimiter else straight
     while True:
         rows = unit.scan(prefix_key, position, size)
         jumped = False
@@ -65,10 +80,10 @@ def entries(
                 position = root + common.encode("utf-8", "surrogatepass") + BEHIND_ALL
                 jumped = True
                 break
-            yield Entry(name, OBJECTS.decode(found.value))
+            yield Entry(name, _read_row(found.value))
         if not jumped and len(rows) < size:
             return
-        size = first if jumped else straight
+        size = min(straight, PAGE_FIRST if jumped else size * PAGE_GROWTH)
 
 
 def _common(name: str, prefix: str, delimiter: str) -> str:
@@ -194,7 +209,7 @@ def _content(entry: Entry, spell: Spelling, owner: bool) -> dict[str, Any]:
     assert row is not None
     content: dict[str, Any] = {
         "Key": spell(entry.name),
-        "LastModified": from_epoch(row.modified),
+        "LastModified": row.modified,
         "ETag": f'"{row.etag}"',
         "Size": row.size,
         "StorageClass": row.storage_class,
