@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from bench.measures_bulk import measure_deleting, measure_multipart
 from bench.measures_delivery import measure_delivery
 from bench.measures_large import measure_large
 from bench.measures_listing import measure_listing
@@ -36,6 +37,8 @@ MEASURES: dict[str, Callable[[Run], list[Row]]] = {
     "delivery": measure_delivery,
     "memory": measure_memory,
     "listing": measure_listing,
+    "multipart": measure_multipart,
+    "deleting": measure_deleting,
 }
 BUILD = Path("build")
 REPORT_COLUMNS = 120
@@ -84,6 +87,7 @@ def _run(quick: bool, say: Callable[[str], None]) -> Run:
         calls=10_000 if quick else 100_000,
         lines=50_000 if quick else 400_000,
         keys=100_000 if quick else 10_000_000,
+        parts=8 if quick else 80,
         say=say,
     )
 

@@ -33,7 +33,9 @@ async def _fill(data: Path, bucket: str, template: str, keys: Iterator[str], say
         assert found is not None
         pattern, done = OBJECTS.decode(found.value), 0
         while names := list(islice(keys, ROWS_OF_COMMIT)):
-            await ledger.commit(Writes(puts={OBJECTS.key(bucket, name): encode(_named(pattern, name)) for name in names}), ())
+            await ledger.commit(
+                Writes(puts={OBJECTS.key(bucket, name): encode(_named(pattern, name)) for name in names}), ()
+            )
             done += len(names)
             say(done)
     finally:

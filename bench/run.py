@@ -29,6 +29,8 @@ class Run:
     """How many lines a trail has to catch up with."""
     keys: int
     """How many keys the large bucket has."""
+    parts: int
+    """How many parts of 64 MiB the huge object has."""
     say: Callable[[str], None]
 
     @contextmanager
