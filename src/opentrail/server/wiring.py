@@ -19,6 +19,7 @@ from opentrail.followers.delivery import DeliveryFollower
 from opentrail.followers.digests import DigestFollower
 from opentrail.followers.executions import ExecutionsFollower
 from opentrail.followers.history import HistoryFollower
+from opentrail.followers.inventory import InventoryFollower
 from opentrail.followers.keys import KeysFollower
 from opentrail.followers.lifecycle import LifecycleFollower
 from opentrail.followers.log_keeping import LogKeepingFollower
@@ -42,6 +43,7 @@ from opentrail.services import cloudtrail, codepipeline, events, iam, kms, logs,
 from opentrail.services.identity import ensure_root
 from opentrail.services.kms_due import due_step
 from opentrail.services.s3 import service as s3
+from opentrail.services.s3.inventory_list import list_page
 from opentrail.services.s3.lifecycle_pass import lifecycle_step
 from opentrail.services.sts_sessions import role_session
 from opentrail.settings import Settings
@@ -57,6 +59,8 @@ SERVICES: dict[str, Service] = {
 }
 """The services that are built, by botocore's name."""
 KEY_FILE = "server.key"
+DRAFTS = "drafts"
+"""Where reports lie while they are written, in the data directory."""
 TIMEOUT_CHECK_SECONDS = 5.0
 LOCK_SECONDS_MAX = 3.0
 """How long to wait for the end of the server before this one."""
@@ -160,6 +164,7 @@ def _followers(house: House) -> list[Follower]:
         DigestFollower(house),
         LifecycleFollower(house, lifecycle_step),
         KeysFollower(house, due_step),
+        InventoryFollower(house, list_page, house.settings.data_dir / DRAFTS),
         TopicsFollower(house),
         QueuesFollower(house),
         NotificationsFollower(house),

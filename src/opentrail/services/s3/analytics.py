@@ -19,7 +19,7 @@ from opentrail.services.s3.configurations import (
     malformed,
     put_configuration,
 )
-from opentrail.services.s3.inventory_check import destination_bucket
+from opentrail.services.s3.inventory_check import check_destination
 from opentrail.state import Unit
 
 ANALYTICS = Kind("analytics", "AnalyticsConfiguration", "AnalyticsConfigurationList")
@@ -32,7 +32,7 @@ async def put_bucket_analytics_configuration(call: Call, unit: Unit) -> Shape:
     """Have the age of a bucket's objects watched, and a report of it written every day."""
     document = given_document(call, ANALYTICS)
     check_filter(document.get("Filter"))
-    _check_export(document)
+    _check_export(call, unit, document)
     put_configuration(call, unit, ANALYTICS, document)
     call.status = 204
     return {}
@@ -56,7 +56,7 @@ async def delete_bucket_analytics_configuration(call: Call, unit: Unit) -> Shape
     return delete_configuration(call, unit, ANALYTICS)
 
 
-def _check_export(document: Shape) -> None:
+def _check_export(call: Call, unit: Unit, document: Shape) -> None:
     if "StorageClassAnalysis" not in document:
         raise malformed()
     export = (document["StorageClassAnalysis"] or {}).get("DataExport")
@@ -65,5 +65,5 @@ def _check_export(document: Shape) -> None:
     target = (export.get("Destination") or {}).get("S3BucketDestination") or {}
     if export.get("OutputSchemaVersion") != "V_1" or target.get("Format") != "CSV" or not target.get("Bucket"):
         raise malformed()
-    destination_bucket(target["Bucket"])
+    check_destination(call, unit, target["Bucket"])
     check_prefix(target.get("Prefix", ""))

@@ -19,7 +19,7 @@ family = Service("s3")
 @family.operation("PutBucketInventoryConfiguration")
 async def put_bucket_inventory_configuration(call: Call, unit: Unit) -> Shape:
     """Have a list of the bucket's objects written every day or week."""
-    put_configuration(call, unit, INVENTORY, checked_inventory(call))
+    put_configuration(call, unit, INVENTORY, checked_inventory(call, unit))
     return {}
 
 

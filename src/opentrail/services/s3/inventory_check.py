@@ -11,17 +11,15 @@ import re
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
+from opentrail.rows.s3 import BUCKETS
+from opentrail.rows.s3_inventory import OPTIONAL
 from opentrail.services.s3.configurations import Kind, check_prefix, config_id, given_document, malformed
 from opentrail.services.s3.encryption import not_implemented
+from opentrail.state import Unit
 
 INVENTORY = Kind("inventory", "InventoryConfiguration", "InventoryConfigurationList")
 FORMATS = frozenset({"CSV", "ORC", "Parquet"})
-FIELDS = (
-    "Size", "LastModifiedDate", "StorageClass", "ETag", "IsMultipartUploaded", "ReplicationStatus", "EncryptionStatus",
-    "ObjectLockRetainUntilDate", "ObjectLockMode", "ObjectLockLegalHoldStatus", "IntelligentTieringAccessTier",
-    "BucketKeyStatus", "ChecksumAlgorithm", "ObjectAccessControlList", "ObjectOwner", "LifecycleExpirationDate",
-)  # fmt: skip
-"""Optional fields, in the order of a report's columns (S3 user guide, "Amazon S3 Inventory list")."""
+FIELDS = tuple(column.field for column in OPTIONAL)
 UNBUILT_FIELDS = frozenset(
     {"ObjectLockEventHoldStatus", "ObjectLockEventHoldDuration", "IntelligentTieringReferenceDate"}
 )
@@ -32,7 +30,7 @@ _DESTINATION = re.compile(r"arn:aws[a-z-]{0,20}:s3:::([a-z0-9][a-z0-9.-]{1,61}[a
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
 
-def checked_inventory(call: Call) -> Shape:
+def checked_inventory(call: Call, unit: Unit) -> Shape:
     """The document of the request; raises AwsError."""
     config_id(call)
     given = call.input.get(INVENTORY.member) or {}
@@ -40,7 +38,7 @@ def checked_inventory(call: Call) -> Shape:
     _check_form(given, target)
     mismatch = AwsError("IdMismatch", "Document ID does not match the specified configuration ID.", 400)
     document = given_document(call, INVENTORY, mismatch)
-    destination_bucket(target["Bucket"])
+    check_destination(call, unit, target["Bucket"])
     if target.get("AccountId") is not None and not _ACCOUNT.fullmatch(target["AccountId"]):
         raise AwsError("InvalidArgument", "The account ID of the destination is not valid.", 400)
     check_prefix(target.get("Prefix", ""))
@@ -73,9 +71,14 @@ def _check_form(given: Shape, target: Shape) -> None:
     check_prefix((given.get("Filter") or {}).get("Prefix", ""))
 
 
-def destination_bucket(arn: str) -> str:
-    """The bucket a destination's ARN names; raises AwsError InvalidS3DestinationBucket."""
+def check_destination(call: Call, unit: Unit, arn: str) -> None:
+    """A destination is a bucket's ARN; the bucket need not be there yet, but if it is, in the same region.
+
+    Raises AwsError InvalidS3DestinationBucket."""
     found = _DESTINATION.fullmatch(arn)
     if found is None:
         raise AwsError("InvalidS3DestinationBucket", "Invalid bucket ARN.", 400)
-    return found[1]
+    bucket = BUCKETS.get(unit, found[1])
+    if bucket is not None and bucket.region != call.region:
+        message = "The destination bucket must be in the same region as the source bucket."
+        raise AwsError("InvalidS3DestinationBucket", message, 400)

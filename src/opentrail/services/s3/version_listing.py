@@ -20,7 +20,7 @@ from opentrail.services.s3.listing import Spelling, page_limit
 from opentrail.services.s3.objects import bucket_of
 from opentrail.services.s3.reading import from_epoch
 from opentrail.services.s3.versions import find_version, order_of
-from opentrail.services.s3.walking import Found, Walk
+from opentrail.services.s3.walking import Found, Walk, merge
 from opentrail.state import Unit
 
 family = Service("s3")
@@ -95,7 +95,7 @@ def _merged(unit: Unit, bucket: Bucket, given: Shape, limit: int, marker: str, v
     versions = Walk(VERSIONS, bucket.name, prefix, delimiter, suffixed=True, most=limit)
     if marker:
         versions.start_behind(marker, _place(unit, bucket, marker, version_marker))
-    return _merge(versions.rows(unit), objects.rows(unit))
+    return merge(versions.rows(unit), objects.rows(unit))
 
 
 def _place(unit: Unit, bucket: Bucket, key: str, version_id: str) -> str:
@@ -107,21 +107,6 @@ def _place(unit: Unit, bucket: Bucket, key: str, version_id: str) -> str:
         return "" if null is None else order_part(null.order)
     order = order_of(version_id)
     return "" if order is None else order_part(order)
-
-
-def _merge(versions: Iterator[Found], objects: Iterator[Found]) -> Iterator[Found]:
-    """Names compare as their UTF-8 bytes do, since both follow the code points."""
-    version, single = next(versions, None), next(objects, None)
-    while version is not None or single is not None:
-        if version is None or (single is not None and single.name < version.name):
-            assert single is not None
-            yield single
-            single = next(objects, None)
-            continue
-        yield version
-        if single is not None and single.name == version.name:
-            single = next(objects, None)
-        version = next(versions, None)
 
 
 def _take(unit: Unit, bucket: Bucket, rows: Iterator[Found], limit: int, resumed: str) -> Listing:

@@ -1,6 +1,6 @@
 """A walk over rows keyed `bucket key suffix`, in key order, that seeks past every common prefix.
 
-Serves listings of versions and of uploads. Knows tables and keys, no operation and no row's content.
+Serves listings of versions and of uploads, and inventories. Knows tables and keys, no operation and no row's content.
 """
 
 from __future__ import annotations
@@ -86,3 +86,20 @@ class Walk:
             return ""
         found = name.find(self._delimiter, len(self._prefix))
         return "" if found < 0 else name[: found + len(self._delimiter)]
+
+
+def merge(versions: Iterator[Found], objects: Iterator[Found]) -> Iterator[Found]:
+    """Rows and common prefixes of versions and of objects in order; of a key with version rows only those.
+
+    Names compare as their UTF-8 bytes do, since both follow the code points."""
+    version, single = next(versions, None), next(objects, None)
+    while version is not None or single is not None:
+        if version is None or (single is not None and single.name < version.name):
+            assert single is not None
+            yield single
+            single = next(objects, None)
+            continue
+        yield version
+        if single is not None and single.name == version.name:
+            single = next(objects, None)
+        version = next(versions, None)
