@@ -79,6 +79,13 @@ def test_times_without_a_zone_are_utc():
     assert found_by(OLD | {"eventTime": "2014-03-06T21:22:54"}).time == found_by(OLD).time
 
 
+def test_logstash_moves_the_time():
+    moved = {name: value for name, value in OLD.items() if name != "eventTime"} | {
+        "@timestamp": "2014-03-06T21:22:54.000Z"
+    }
+    assert found_by(moved).time == found_by(OLD).time
+
+
 def test_members_of_odd_types_are_passed_over():
     odd = {"eventTime": "2014-03-06T21:22:54Z", "userIdentity": [], "resources": {"a": 1}, "requestParameters": "x"}
     assert found_by(odd | {"errorCode": 5, "eventName": None}).category == "M"
@@ -89,7 +96,7 @@ def test_every_real_record_has_a_place():
     seen = 0
     for path in Path(DATA, "cloudtrail").glob("*.json.gz"):
         for record in json.loads(gzip.decompress(path.read_bytes()))["Records"]:
-            if str(record.get("eventTime")).startswith("20"):
+            if str(record.get("eventTime") or record.get("@timestamp")).startswith("20"):
                 assert len(found_by(record).words) > 5
                 seen += 1
     assert seen > 3_000

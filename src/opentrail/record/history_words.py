@@ -8,10 +8,11 @@ of every version are read; what one lacks is left out. Knows nothing of how word
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from opentrail.record.lookup_event import EventAttributes, attributes_of
 
@@ -28,6 +29,8 @@ SHOWN = {"M": "Management", "I": "Insight"}
 """What LookupEvents can show, by the category's letter."""
 WORD_MAX = 2_000
 """Characters of a word's text; no attribute that is longer can be asked for."""
+LOGSTASH_TIME = "@timestamp"
+"""Where records that went through Logstash tell their eventTime."""
 TIME_MAX = (1 << 32) - 1
 """Epoch seconds; later events have no place."""
 
@@ -44,8 +47,7 @@ class Unplaceable(ValueError):
     """A record that tells no time: it has no place in a history."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, gc=False):
     """What a history keeps of a record. `time` is epoch seconds, `category` one letter of CATEGORIES."""
 
     time: int
@@ -59,15 +61,26 @@ class Found:
 def found_by(record: Record) -> Found:
     """Place and words of a record of any service and version. Raises Unplaceable."""
     attributes = attributes_of(record)
-    time = _time(attributes.event_time)
+    time = _time(attributes.event_time or _text(record.get(LOGSTASH_TIME)))
     identity = _mapping(record.get("userIdentity"))
     account_id = _text(record.get("recipientAccountId")) or _text(identity.get("accountId"))
     region = _text(record.get("awsRegion"))
     category = category_of(record)
-    words = dict.fromkeys(_plain(record, identity, attributes, account_id, region, category))
+    words = [
+        CATEGORY + category,
+        ACCOUNT + account_id,
+        REGION + region,
+        EVENT + attributes.event_name,
+        SOURCE + attributes.event_source,
+        READ_ONLY + attributes.read_only,
+    ]
+    _add_caller(words, record, identity, attributes)
+    _add_objects(words, record, attributes)
     if category in SHOWN:
-        words.update(dict.fromkeys(_shown(attributes, account_id, region, category)))
-    return Found(time, account_id, region, category, attributes.event_id, tuple(words))
+        place = place_word(account_id, region, category)
+        words.append(place)
+        words += [f"{place}\0{key}\0{value}" for key, value in attributes.values()]
+    return Found(time, account_id, region, category, attributes.event_id, tuple(dict.fromkeys(words)))
 
 
 def place_word(account_id: str, region: str, category: str) -> str:
@@ -96,58 +109,43 @@ def category_of(record: Record) -> str:
     return "D" if (source, name) in _DATA_EVENTS else "M"
 
 
-def _plain(
-    record: Record, identity: Record, attributes: EventAttributes, account_id: str, region: str, category: str
-) -> Iterator[str]:
-    yield CATEGORY + category
-    yield ACCOUNT + account_id
-    yield REGION + region
-    yield EVENT + attributes.event_name
-    yield SOURCE + attributes.event_source
-    yield READ_ONLY + attributes.read_only
+def _add_caller(words: list[str], record: Record, identity: Record, attributes: EventAttributes) -> None:
+    """Who called, from where, and what came of it."""
     if attributes.username:
-        yield USER + attributes.username
+        words.append(USER + attributes.username)
     if attributes.access_key_id:
-        yield ACCESS_KEY + attributes.access_key_id
-    for kind, value in (
-        (ARN, identity.get("arn")),
-        (IP, record.get("sourceIPAddress")),
-        (ERROR, record.get("errorCode")),
-        (REQUEST_ID, record.get("requestID")),
-        (EVENT_ID, attributes.event_id),
-    ):
-        text = _text(value)
-        if text:
-            yield kind + text
-    if record.get("errorCode") or record.get("errorMessage"):
-        yield ANY_ERROR
-    yield from _objects(record, attributes)
+        words.append(ACCESS_KEY + attributes.access_key_id)
+    if attributes.event_id:
+        words.append(EVENT_ID + attributes.event_id)
+    if arn := _text(identity.get("arn")):
+        words.append(ARN + arn)
+    if ip := _text(record.get("sourceIPAddress")):
+        words.append(IP + ip)
+    if request_id := _text(record.get("requestID")):
+        words.append(REQUEST_ID + request_id)
+    if code := _text(record.get("errorCode")):
+        words.append(ERROR + code)
+    if code or record.get("errorMessage"):
+        words.append(ANY_ERROR)
 
 
-def _objects(record: Record, attributes: EventAttributes) -> Iterator[str]:
+def _add_objects(words: list[str], record: Record, attributes: EventAttributes) -> None:
     """Buckets, object keys and resources."""
-    parameters = _mapping(record.get("requestParameters"))
-    bucket, key = _text(parameters.get("bucketName")), _text(parameters.get("key"))
-    if bucket:
-        yield BUCKET + bucket
-    if key:
-        yield KEY + key
+    parameters = record.get("requestParameters")
+    if isinstance(parameters, dict):
+        if bucket := _text(parameters.get("bucketName")):
+            words.append(BUCKET + bucket)
+        if key := _text(parameters.get("key")):
+            words.append(KEY + key)
     for type_, name in attributes.resources:
-        yield RESOURCE + name
+        words.append(RESOURCE + name)
         if type_ == "AWS::S3::Object":
             bucket, _, key = name.partition("/")
-            yield BUCKET + bucket
+            words.append(BUCKET + bucket)
             if key:
-                yield KEY + key
+                words.append(KEY + key)
         elif type_ == "AWS::S3::Bucket":
-            yield BUCKET + name
-
-
-def _shown(attributes: EventAttributes, account_id: str, region: str, category: str) -> Iterator[str]:
-    place = place_word(account_id, region, category)
-    yield place
-    for key, value in attributes.values():
-        yield f"{place}\0{key}\0{value}"
+            words.append(BUCKET + name)
 
 
 def _time(text: str) -> int:

@@ -6,8 +6,9 @@ Pure: a record in, attributes out. Source: cloudtrail.md §7.4 (Username, Resour
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 RESOURCES_MAX = 50
 """Resources listed of one event."""
@@ -48,8 +49,7 @@ _RESPONSES: dict[str, tuple[tuple[str, str], ...]] = {
 """Response elements that name a resource: trails and rules are listed by name and by ARN."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventAttributes:
+class EventAttributes(msgspec.Struct, frozen=True):
     """What an event is found by. Empty text stands for what the record does not say."""
 
     event_id: str
@@ -113,7 +113,11 @@ def resource_name(arn: str) -> str:
 def _resources(record: Record) -> Iterator[tuple[str, str]]:
     name = _text(record.get("eventName"))
     source = _text(record.get("eventSource"))
-    if source == "s3.amazonaws.com" and any(part in name for part in _S3_WITHOUT_RESOURCES):
+    if (
+        source == "s3.amazonaws.com"
+        and name.endswith("Configuration")
+        and any(map(name.__contains__, _S3_WITHOUT_RESOURCES))
+    ):
         return
     listed = record.get("resources")
     for entry in listed if isinstance(listed, list) else ():
@@ -121,8 +125,10 @@ def _resources(record: Record) -> Iterator[tuple[str, str]]:
         arn = _text(entry.get("ARN") or entry.get("ARNPrefix"))
         if arn and entry.get("type"):
             yield _text(entry["type"]), resource_name(arn)
-    yield from _named(_PARAMETERS.get(source, ()), _mapping(record.get("requestParameters")))
-    yield from _named(_RESPONSES.get(source, ()), _mapping(record.get("responseElements")))
+    if source in _PARAMETERS:
+        yield from _named(_PARAMETERS[source], _mapping(record.get("requestParameters")))
+    if source in _RESPONSES:
+        yield from _named(_RESPONSES[source], _mapping(record.get("responseElements")))
 
 
 def _named(members: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ import uvloop
 from opentrail import __version__
 from opentrail.server.banner import banner
 from opentrail.server.cli_account import account
+from opentrail.server.cli_import import import_logs
 from opentrail.server.cli_lookup import lookup
 from opentrail.server.cli_verify import verify
 from opentrail.server.config import BadSetting, resolve, variable
@@ -92,3 +93,4 @@ async def _serve(settings: Settings) -> None:
 main.add_command(account)
 main.add_command(verify)
 main.add_command(lookup)
+main.add_command(import_logs)
