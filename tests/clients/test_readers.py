@@ -1,0 +1,102 @@
+"""Readers that are not ours take a bucket of a trail as it is: DuckDB with the table that AWS publishes for Athena."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.clients.trail_log import TrailLog, new_trail
+
+SESSION = (
+    "STRUCT(attributes STRUCT(mfaAuthenticated VARCHAR, creationDate VARCHAR), "
+    "sessionIssuer STRUCT(type VARCHAR, principalId VARCHAR, arn VARCHAR, accountId VARCHAR, userName VARCHAR), "
+    "ec2RoleDelivery VARCHAR, sourceIdentity VARCHAR, "
+    "webIdFederationData STRUCT(federatedProvider VARCHAR, attributes MAP(VARCHAR, VARCHAR)))"
+)
+COLUMNS = {
+    "eventVersion": "VARCHAR",
+    "userIdentity": "STRUCT(type VARCHAR, principalId VARCHAR, arn VARCHAR, accountId VARCHAR, invokedBy VARCHAR, "
+    f"accessKeyId VARCHAR, userName VARCHAR, sessionContext {SESSION})",
+    "eventTime": "TIMESTAMP",
+    "eventSource": "VARCHAR",
+    "eventName": "VARCHAR",
+    "awsRegion": "VARCHAR",
+    "sourceIPAddress": "VARCHAR",
+    "userAgent": "VARCHAR",
+    "errorCode": "VARCHAR",
+    "errorMessage": "VARCHAR",
+    "requestParameters": "JSON",
+    "responseElements": "JSON",
+    "additionalEventData": "JSON",
+    "requestID": "VARCHAR",
+    "eventID": "UUID",
+    "readOnly": "BOOLEAN",
+    "resources": "STRUCT(ARN VARCHAR, ARNPrefix VARCHAR, accountId VARCHAR, type VARCHAR)[]",
+    "eventType": "VARCHAR",
+    "apiVersion": "VARCHAR",
+    "managementEvent": "BOOLEAN",
+    "recipientAccountId": "VARCHAR",
+    "serviceEventDetails": "JSON",
+    "sharedEventID": "UUID",
+    "vpcEndpointId": "VARCHAR",
+    "eventCategory": "VARCHAR",
+    "tlsDetails": "STRUCT(tlsVersion VARCHAR, cipherSuite VARCHAR, clientProvidedHostHeader VARCHAR)",
+    "sessionCredentialFromConsole": "VARCHAR",
+}
+"""The columns of the table in the Athena user guide ("Querying AWS CloudTrail logs"), in DuckDB's types."""
+
+
+@pytest.fixture
+def trail(s3: Any, cloudtrail: Any, name: str) -> TrailLog:
+    """A trail with a few calls in it, all delivered."""
+    trail = new_trail(s3, cloudtrail, name)
+    s3.create_bucket(Bucket=f"b-{name}")
+    for number in range(5):
+        s3.put_object(Bucket=f"b-{name}", Key=f"folder/{number}", Body=b"x" * 100)
+    with pytest.raises(ClientError):
+        s3.get_object(Bucket=f"b-{name}", Key="missing")
+    trail.of(s3.delete_object(Bucket=f"b-{name}", Key="folder/0"))
+    return trail
+
+
+def copied(trail: TrailLog, directory: Path) -> Path:
+    """The bucket in a directory, as `aws s3 sync` would lay it."""
+    for key in trail.files():
+        place = directory / key
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(trail.s3.get_object(Bucket=trail.bucket, Key=key)["Body"].read())
+    return directory
+
+
+def test_duckdb_reads_the_delivered_files_with_athenas_table(trail: TrailLog, tmp_path: Path) -> None:
+    copied(trail, tmp_path)
+    trail.refresh()
+    record = ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
+    files = f"{tmp_path}/AWSLogs/*/CloudTrail/*/*/*/*/*.json.gz"
+    logs = duckdb.connect()
+    logs.execute(
+        f"CREATE TABLE cloudtrail_logs AS SELECT unnest(Records, recursive := false) AS r FROM read_json('{files}', "
+        f"columns = {{Records: 'STRUCT({record})[]'}}, maximum_object_size = 67108864)"
+    )
+    rows = logs.execute("SELECT r.eventID::VARCHAR FROM cloudtrail_logs").fetchall()
+    assert len(rows) >= len(trail.records) - 1  # a file may have come in between
+    assert {event for (event,) in rows} >= {
+        each["eventID"] for each in trail.records if each["eventName"] == "PutObject"
+    }
+    [(who, how_many, bytes_in)] = logs.execute(
+        "SELECT r.userIdentity.type, count(*), sum((r.additionalEventData->>'bytesTransferredIn')::BIGINT) "
+        "FROM cloudtrail_logs WHERE r.eventName = 'PutObject' AND (r.requestParameters->>'key') LIKE 'folder/%' "
+        f"AND (r.requestParameters->>'bucketName') = 'b-{trail.name}' GROUP BY 1"
+    ).fetchall()
+    assert (who, how_many) == ("Root", 5)
+    assert bytes_in >= 500
+    [(error, arn)] = logs.execute(
+        "SELECT r.errorCode, r.resources[1].ARN FROM cloudtrail_logs "
+        f"WHERE r.errorCode IS NOT NULL AND (r.requestParameters->>'bucketName') = 'b-{trail.name}'"
+    ).fetchall()
+    assert error == "NoSuchKey"
+    assert arn.startswith("arn:aws:s3:::b-")
