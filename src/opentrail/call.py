@@ -79,13 +79,19 @@ class HttpRequest(msgspec.Struct):
     remote_ip: str
     tls: Tls | None = None
     endpoint: VpcEndpoint | None = None
+    version: str = "1.1"
+    """Of HTTP."""
+
+
+UNKNOWN_LENGTH = -1
+"""Of a stream that is being worked out while it is sent: the edge frames it (chunked transfer)."""
 
 
 class ByteStream(Protocol):
     """A response body that is not held in memory."""
 
     length: int
-    """Exact number of bytes it will yield."""
+    """Exact number of bytes it will yield, or UNKNOWN_LENGTH."""
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 

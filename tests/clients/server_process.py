@@ -88,6 +88,11 @@ class ServerProcess:
         return self.log().count("Traceback")
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def endpoint(self) -> str:
         return self.url
 

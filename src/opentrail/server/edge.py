@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import httptools
 
-from opentrail.call import HttpRequest, Response, Tls, VpcEndpoint
+from opentrail.call import UNKNOWN_LENGTH, HttpRequest, Response, Tls, VpcEndpoint
 from opentrail.errors import AwsError, LedgerUnavailable
 from opentrail.server.body import RequestBody
 from opentrail.server.endpoints import Endpoints, UnknownEndpoint
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
                 self._refuse(400, "The VPC endpoint that is named does not exist.")
                 return
         request = HttpRequest(
-            method, path_of(path), query.decode("latin-1"), headers, body, self._peer, self._tls, endpoint
+            method, path_of(path), query.decode("latin-1"), headers, body, self._peer, self._tls, endpoint, version
         )
         self._queue.append((request, body, self._may_stay(version)))
         if len(self._queue) >= QUEUED_REQUESTS_MAX:
@@ -280,8 +280,8 @@ class Connection(asyncio.Protocol):
         return self._deaf and not self._queue
 
     async def _send(self, request: HttpRequest, response: Response, keep_alive: bool) -> None:
-        head = head_of(response, keep_alive, self.edge.date_line())
         bodiless = request.method == "HEAD" or response.status in NO_BODY_STATUS
+        head = head_of(response, keep_alive, self.edge.date_line(), request.version != "1.0")
         body = response.body
         if isinstance(body, bytes):
             if response.seal is not None:
@@ -289,6 +289,8 @@ class Connection(asyncio.Protocol):
             self._transmit.write(head if bodiless else head + body)
         elif bodiless:
             await self._transmit.stream(head, NoBytes(body), response.seal)
+        elif body.length == UNKNOWN_LENGTH:
+            await self._transmit.stream_unmeasured(head, body, response.seal, chunked=request.version != "1.0")
         else:
             await self._transmit.stream(head, body, response.seal)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from opentrail.call import ByteStream, Response
+from opentrail.call import UNKNOWN_LENGTH, ByteStream, Response
 
 NO_BODY_STATUS = frozenset({204, 304})
 _REASONS = {
@@ -19,8 +19,9 @@ _REASONS = {
 }  # fmt: skip
 
 
-def head_of(response: Response, keep_alive: bool, date_line: bytes) -> bytes:
-    """Status line and headers of an answer, up to the empty line. `date_line` is the whole Date header."""
+def head_of(response: Response, keep_alive: bool, date_line: bytes, chunked: bool = True) -> bytes:
+    """Status line and headers of an answer, up to the empty line. `date_line` is the whole Date header. A body of unknown
+    length is sent in chunks, or, to a peer that does not know them (HTTP/1.0), ends with the connection."""
     status = response.status
     headers = response.headers
     lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
@@ -29,7 +30,8 @@ def head_of(response: Response, keep_alive: bool, date_line: bytes) -> bytes:
     lines.insert(0, f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n")
     if "Content-Length" not in headers and status not in NO_BODY_STATUS:
         size = len(response.body) if isinstance(response.body, bytes) else response.body.length
-        lines.append(f"Content-Length: {size}\r\n")
+        measured = f"Content-Length: {size}\r\n"
+        lines.append(measured if size != UNKNOWN_LENGTH else "Transfer-Encoding: chunked\r\n" if chunked else "")
     if not keep_alive:
         lines.append("Connection: close\r\n")
     return "".join(lines).encode("latin-1", "replace") + date_line + b"Server: OpenTrail\r\n\r\n"

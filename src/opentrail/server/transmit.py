@@ -66,6 +66,30 @@ class Transmitter:
             finally:
                 await body.close()
 
+    async def stream_unmeasured(self, head: bytes, body: ByteStream, seal: Seal, *, chunked: bool) -> None:
+        """As `stream`, of a body whose length nobody knows yet; each piece framed as a chunk of HTTP/1.1 if `chunked`.
+        Without its last piece and the empty chunk, which are held back, no client takes the answer for complete."""
+        self._sent = 0
+        held = b""
+        try:
+            self.write(head)
+            async for piece in body.chunks():
+                if held:
+                    self.write(_framed(held, chunked))
+                    self._sent += len(held)
+                    await self.drained()
+                held = piece
+            if seal is not None:
+                settled, seal = seal, None
+                await settled(self._sent + len(held), True)
+            self.write(_framed(held, chunked) + (b"0\r\n\r\n" if chunked else b""))
+        finally:
+            try:
+                if seal is not None:
+                    await seal(self._sent, False)
+            finally:
+                await body.close()
+
     async def _send_chunks(self, chunks: AsyncIterator[bytes]) -> bytes:
         """Everything but the last chunk, which is handed back."""
         held = b""
@@ -155,6 +179,10 @@ class Transmitter:
             self._seen, self._seen_at = seen, now
             return False
         return now - self._seen_at > seconds
+
+
+def _framed(piece: bytes, chunked: bool) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece) if chunked and piece else piece
 
 
 def _sendfile(out: int, file: int, offset: int, size: int) -> int:

@@ -22,6 +22,7 @@ from opentrail.wire.media import (
     CBOR_PROTOCOL,
     CBOR_TYPE,
     EC2_TYPE,
+    EVENT_STREAM_TYPE,
     JSON_TYPE,
     OCTETS_TYPE,
     QUERY_TYPE,
@@ -145,6 +146,9 @@ def _render_rest_xml(operation: Operation, output: Shape, request_id: str, host_
     if plan.blob:
         return status, headers, _blob(plan, output, headers, "")
     if plan.payload is None and not plan.body:
+        return status, headers, b""
+    if plan.payload is not None and plan.payload.shape.eventstream:
+        headers["Content-Type"] = EVENT_STREAM_TYPE
         return status, headers, b""
     headers.setdefault("Content-Type", S3_XML_TYPE if rest.s3 else QUERY_TYPE)
     if operation.method == "HEAD":
