@@ -328,3 +328,59 @@ async def test_looking_at_the_bucket_is_recorded_and_delivered_but_does_not_go_o
     looks = [line for file in files for line in json.loads(gzip.decompress(file["body"]))["Records"]]
     assert sum(line["eventName"] == "GetBucketAcl" for line in looks) == 1
     assert len(files) == 2
+
+
+ALL_DATA = [{"ReadWriteType": "All", "DataResources": [{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3"]}]}]
+
+
+async def left_alone(house, seconds: float) -> int:
+    """The number of log files after the delivery has run for a while by itself."""
+    running = asyncio.ensure_future(DeliveryFollower(house).run())
+    await asyncio.sleep(seconds)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    return len(objects(house.ledger, "/CloudTrail/"))
+
+
+async def test_trails_that_log_each_others_buckets_echo_once_and_lose_nothing():
+    house = trail_house(delivery_interval=0.02)
+    for name in ("one", "two", "self"):
+        given = {"SnsTopicName": "news", "RecursiveLogging": True, "S3BucketName": f"bucket-{name}"}
+        await logging_trail(house, name, ALL_DATA, **given)
+    await append(house, data_record("PutObject", "elsewhere", "key"))
+    assert await left_alone(house, 0.4) == 6, "what is new, and that it was delivered, is told by each trail at once"
+    assert await left_alone(house, 0.3) == 9, "what is quiet is forgotten by a restart: one echo more"
+    head = house.ledger.head()
+    await append(house, record("Later"))
+    await left_alone(house, 0.4)
+    delivered = Counter(key for _, key in deliveries(house, head))
+    assert len(delivered) == 9
+    for name in ("one", "two", "self"):
+        files = [each for (bucket, _), each in objects(house.ledger, "/CloudTrail/").items() if bucket.endswith(name)]
+        lines = [line for file in files for line in json.loads(gzip.decompress(file["body"]))["Records"]]
+        told = Counter(line["requestParameters"]["key"] for line in lines if line["eventName"] == "PutObject")
+        assert {key: told[key] for key in delivered} == delivered, "every echo came along, once"
+
+
+async def test_echoes_alone_are_delivered_when_logging_ends():
+    house = trail_house(delivery_interval=0.02)
+    await logging_trail(house, "main", [ALL_DATA[0] | {"IncludeManagementEvents": False}], RecursiveLogging=True)
+    await append(house, data_record("PutObject", "elsewhere", "key"))
+    await left_alone(house, 0.15)
+    before = Counter(key for _, key in deliveries(house))
+    await invoke(house, "StopLogging", {"Name": "main"})
+    await left_alone(house, 0.1)
+    lines = [each for each in delivered_records(house.ledger) if each["userIdentity"]["type"] == "AWSService"]
+    assert Counter(each["requestParameters"]["key"] for each in lines) == before
+
+
+def deliveries(house, until: int = 1 << 60) -> list[tuple[str, str]]:
+    """(bucket, key) of the log files that CloudTrail put, up to a Seq."""
+    found = []
+    for seq, line in log_lines(house.ledger):
+        if line["eventName"] == "PutObject" and seq <= until and line["userIdentity"]["type"] == "AWSService":
+            given = line["requestParameters"]
+            if given["key"].endswith(".json.gz"):
+                found.append((given["bucketName"], given["key"]))
+    return found

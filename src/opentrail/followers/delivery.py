@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import defaultdict
 
 import msgspec
 
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
+from opentrail.followers.delivery_echo import Echoes
 from opentrail.followers.delivery_notices import announce, has_notices
 from opentrail.followers.delivery_plan import TRAIL_BYTES_MAX, Pending, addressed, put_plan
-from opentrail.followers.delivery_write import is_own_look, look_at_bucket, note_failure, write_file
+from opentrail.followers.delivery_write import look_at_bucket, note_failure, write_file
 from opentrail.followers.lines import epoch
 from opentrail.ports import Line, Seq
 from opentrail.record.event_selectors import read_record
@@ -55,6 +57,7 @@ class DeliveryFollower:
         self._cursor: Seq = -1
         self._through: dict[str, DeliveryCursor] = {}
         self._pending: dict[str, Pending] = {}
+        self._echoes = Echoes()
         self._reading = asyncio.Lock()
         self._slots = asyncio.Semaphore(PARALLEL_TRAILS)
         self._drains: dict[Work, asyncio.Task[None]] = {}
@@ -131,7 +134,9 @@ class DeliveryFollower:
                 self._take(seq, line)
             await asyncio.sleep(0)
         self._cursor = lines[-1][0] if lines else head
-        await self._plan([trail_id for trail_id, pending in self._pending.items() if pending.size > TRAIL_BYTES_MAX])
+        large = [trail_id for trail_id, pending in self._pending.items() if pending.size > TRAIL_BYTES_MAX]
+        while not await self._plan_if_available(large):
+            await asyncio.sleep(RETRY_MIN_SECONDS)  # nothing more is gathered until it could be made durable
 
     def _take(self, seq: Seq, line: Line) -> None:
         if line.kind != "record":
@@ -145,9 +150,12 @@ class DeliveryFollower:
             if seq > self._cursor_of(timeline).through:
                 pending = self._pending.get(timeline.id)
                 if pending is None:
-                    pending = self._pending[timeline.id] = Pending(self._due(record.event_time))
+                    pending = self._pending[timeline.id] = Pending()
+                echo = self._echoes.of(record)
+                if pending.due == math.inf and not echo.waits:
+                    pending.due = self._due(record.event_time)
                 who, where, whose = record.recipient_account_id, record.aws_region, timeline.organization_at(seq)
-                pending.add(who, where, seq, len(line.data), record.event_time, is_own_look(record), whose)
+                pending.add(who, where, seq, len(line.data), record.event_time, echo, whose)
 
     def _due(self, event_time: str) -> float:
         """When a trail whose oldest undelivered event is this one delivers; what waited before a restart counts."""
@@ -185,18 +193,21 @@ class DeliveryFollower:
         now = asyncio.get_running_loop().time()
         due = [trail_id for trail_id, pending in self._pending.items() if pending.due <= now]
         due += [timeline.id for timeline in self._timelines if self._lags(timeline)]
-        await self._plan_unless_unavailable(due)
+        await self._plan_if_available(due)
 
-    async def _plan_unless_unavailable(self, trail_ids: list[str]) -> None:
+    async def _plan_if_available(self, trail_ids: list[str]) -> bool:
+        """False if it could not be made durable: what is gathered stays, and is still due."""
         try:
             await self._plan(trail_ids)
         except LedgerUnavailable:
-            return  # what is gathered stays, and is still due at the next tick
+            return False
+        return True
 
     def _lags(self, timeline: Timeline) -> bool:
-        """Nothing is gathered for it, but its cursor says nothing of that: it was changed, or its organization (a last
+        """Nothing is due for it, but its cursor says nothing of that: it was changed, or its organization (a last
         digest may wait for the cursor to pass the change), or much went by."""
-        if timeline.id in self._pending:
+        pending = self._pending.get(timeline.id)
+        if pending is not None and pending.due < math.inf:
             return False
         through = self._cursor_of(timeline).through
         members = self._timelines.members.newest if timeline.newest.organization_id else 0
@@ -248,6 +259,7 @@ class DeliveryFollower:
                 if row.looks and row.stamp != looked_at:
                     await look_at_bucket(self._house, timeline.newest, row)
                     looked_at = row.stamp
+                self._echoes.note(row)
                 await write_file(self._house, trail_id, timeline.newest, number, row)
             except AwsError as error:
                 await note_failure(self._house, trail_id, timeline.newest, row, error)

@@ -6,7 +6,9 @@ lines are decided for good, so that delivering it twice writes the same bytes un
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
+from enum import Enum
 
 from opentrail.ports import Seq
 from opentrail.record.log_file import log_file_key, unique_name
@@ -20,10 +22,28 @@ TRAIL_BYTES_MAX = 2 * FILE_BYTES_MAX
 """Uncompressed bytes that a trail gathers before it delivers ahead of time."""
 
 
+class Echo(Enum):
+    """What a line has to do with CloudTrail's own deliveries."""
+
+    NONE = 0
+    """Nothing: somebody called."""
+    NEWS = 1
+    """CloudTrail delivered something that nobody knew yet: a file with other people's calls in it, a digest."""
+    OWN = 2
+    """CloudTrail delivered, encrypted or told of what only holds records of its own calls."""
+    LOOK = 3
+    """CloudTrail looked at a log bucket's ACL before it delivered."""
+
+    @property
+    def waits(self) -> bool:
+        """A trail does not deliver on account of such lines: they go along with the next one that matters."""
+        return self in (Echo.OWN, Echo.LOOK)
+
+
 class OpenFile:
     """A log file being gathered: Seqs, not lines."""
 
-    __slots__ = ("lines", "looks", "newest", "oldest", "runs", "size")
+    __slots__ = ("lines", "looks", "newest", "oldest", "quiet", "runs", "size")
 
     def __init__(self) -> None:
         self.runs: list[tuple[Seq, int]] = []
@@ -32,14 +52,16 @@ class OpenFile:
         self.oldest = ""
         self.newest = ""
         self.looks = False
+        self.quiet = True
 
     @property
     def full(self) -> bool:
         return self.size >= FILE_BYTES_MAX or self.lines >= FILE_LINES_MAX
 
-    def add(self, seq: Seq, size: int, event_time: str, own_look: bool) -> None:
+    def add(self, seq: Seq, size: int, event_time: str, echo: Echo) -> None:
         runs = self.runs
-        self.looks = self.looks or not own_look
+        self.looks = self.looks or echo is not Echo.LOOK
+        self.quiet = self.quiet and echo is not Echo.NONE
         if runs and runs[-1][0] + runs[-1][1] == seq:
             runs[-1] = (runs[-1][0], runs[-1][1] + 1)
         else:
@@ -57,9 +79,9 @@ class Pending:
 
     __slots__ = ("due", "files", "size")
 
-    def __init__(self, due: float) -> None:
+    def __init__(self, due: float = math.inf) -> None:
         self.due = due
-        """When it has to be delivered, on the loop's clock."""
+        """When it has to be delivered, on the loop's clock; never on account of echoes alone."""
         self.files: dict[tuple[str, str, str], list[OpenFile]] = {}
         self.size = 0
 
@@ -70,14 +92,14 @@ class Pending:
         seq: Seq,
         size: int,
         event_time: str,
-        own_look: bool = False,
+        echo: Echo = Echo.NONE,
         organization_id: str = "",
     ) -> None:
-        """Take in one line; `own_look`: it only tells that CloudTrail looked at a log bucket's ACL."""
+        """Take in one line."""
         files = self.files.setdefault((organization_id, account_id, region), [])
         if not files or files[-1].full:
             files.append(OpenFile())
-        files[-1].add(seq, size, event_time, own_look)
+        files[-1].add(seq, size, event_time, echo)
         self.size += size
 
 
@@ -116,6 +138,7 @@ def planned_file(
             newest=file.newest,
             stamp=stamp,
             looks=file.looks,
+            quiet=file.quiet,
             organization_id=organization_id,
         ),
         trail_id,
@@ -139,5 +162,6 @@ def addressed(row: PlannedFile, trail_id: str, config: TrailConfig) -> PlannedFi
         digested=config.validation,
         topic_arn=config.topic_arn,
         looks=row.looks,
+        quiet=row.quiet,
         organization_id=row.organization_id,
     )

@@ -13,7 +13,6 @@ import msgspec
 from opentrail.call import Shape
 from opentrail.errors import AwsError
 from opentrail.followers.lines import chosen_lines
-from opentrail.record.event_selectors import RecordHead
 from opentrail.record.log_file import CONTENT_ENCODING, CONTENT_TYPE, pack_log_file
 from opentrail.rows.cloudtrail import (
     DELIVERED,
@@ -48,13 +47,6 @@ def put_object_input(bucket: str, key: str, metadata: dict[str, str] | None = No
         "ServerSideEncryption": DELIVERY_ENCRYPTION,
     }
     return shape if metadata is None else shape | {"Metadata": metadata}
-
-
-def is_own_look(record: RecordHead) -> bool:
-    """Does the record only tell that CloudTrail looked at a log bucket? A delivery of nothing else is not preceded by
-    another look, or an idle account would be logged about for ever."""
-    by_cloudtrail = record.user_identity.invoked_by == DELIVERY_PRINCIPAL and record.user_identity.type == "AWSService"
-    return record.event_name == "GetBucketAcl" and by_cloudtrail
 
 
 async def look_at_bucket(house: House, config: TrailConfig, row: PlannedFile) -> None:

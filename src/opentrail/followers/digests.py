@@ -10,6 +10,7 @@ behind and know nothing of records.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 
 import msgspec
@@ -192,7 +193,8 @@ class DigestFollower:
         status = DIGEST_STATUS.get(unit, trail_id, place) or DigestStatus()
         failed = msgspec.structs.replace(status, error=error.code, failures=status.failures + 1)
         DIGEST_STATUS.put(unit, failed, trail_id, place)
-        await self._house.ledger.commit(unit.writes, ())
+        with contextlib.suppress(LedgerUnavailable):  # then there is nowhere to tell it
+            await self._house.ledger.commit(unit.writes, ())
 
 
 def _wants_digests(config: TrailConfig) -> bool:

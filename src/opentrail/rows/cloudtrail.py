@@ -132,6 +132,8 @@ class PlannedFile(Row, frozen=True):
     """Who is told of the delivery; empty for nobody."""
     looks: bool = False
     """CloudTrail looks at the bucket's ACL before it delivers this file: it holds more than the records of such looks."""
+    quiet: bool = False
+    """It holds nothing but records of CloudTrail's own calls."""
     organization_id: str = ""
     """Whose folder the file goes into; empty for a trail of one account."""
 
