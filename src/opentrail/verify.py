@@ -22,14 +22,19 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from opentrail.verify_files import Files, content_hash, digest_text, json_object
 
-Kind = Literal["altered", "missing", "exchanged", "broken chain", "unknown key", "unsigned", "gap", "unnamed"]
+Kind = Literal[
+    "altered", "missing", "exchanged", "broken chain", "unknown key", "unsigned", "gap", "unnamed",
+    "missing record", "altered record", "duplicated record", "unexpected record", "not judged",
+]  # fmt: skip
+LIGHT = ("gap", "unnamed", "not judged")
+"""Kinds of findings that do not mean that the evidence is not whole."""
 Progress = Callable[[int, int, str], None]
 """(files done, files known of, the file that is looked at)."""
 
 _DIGEST = re.compile(
     r"(?P<prefix>(?:.*/)?)AWSLogs/(?P<org>(?:o-[a-z0-9]+/)?)(?P<account>\d{12})/CloudTrail-Digest/(?P<region>[a-z0-9-]+)/"
     r"\d{4}/\d\d/\d\d/(?P=account)_CloudTrail-Digest_(?P=region)_(?P<trail>.+)_(?P<home>[a-z0-9-]+)_"
-    r"(?P<stamp>\d{8}T\d{6}Z)(?:_backfill)?\.json\.gz",
+    r"(?P<stamp>\d{8}T\d{6}Z)(?P<late>(?:_backfill)?)\.json\.gz",
     re.ASCII,
 )
 _LOG = re.compile(
@@ -49,7 +54,7 @@ class Finding:
 
     @property
     def serious(self) -> bool:
-        return self.kind not in ("gap", "unnamed")
+        return self.kind not in LIGHT
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.key}: {self.detail}"
@@ -153,7 +158,7 @@ class _Check:
         for key in sorted(self._files.keys()):
             if found := _DIGEST.fullmatch(key):
                 if found["stamp"] >= self._since:
-                    chain = found.group("prefix", "org", "account", "region", "trail", "home")
+                    chain = found.group("prefix", "org", "account", "region", "trail", "home", "late")
                     chains.setdefault(chain, []).append(key)
             elif (found := _LOG.fullmatch(key)) and found["stamp"] >= self._since[: len(found["stamp"])]:
                 logs.append(key)
@@ -227,8 +232,9 @@ class _Check:
     def _link(self, digest: _Digest, read: Mapping[str, _Digest], older: _Digest | None) -> Iterator[Finding]:
         """One digest and the one before it."""
         before = digest.get("previousDigestS3Object")
+        late = digest.key.endswith("_backfill.json.gz")  # beside the chain: they supplement single digests of it
         if not before:
-            if older is not None:
+            if older is not None and not late:
                 yield Finding(
                     "gap", digest.key, f"nothing is proven between {older.get('digestEndTime')} and its start"
                 )
@@ -237,13 +243,13 @@ class _Check:
         if found is None:
             known = _DIGEST.fullmatch(before)
             if (known is None or known["stamp"] >= self._since) and self._files.read(before) is None:
-                yield Finding("missing", before, f"{digest.key} follows it")
+                yield Finding("missing", before, _missing(digest, older, late))
             return
         if hashlib.sha256(found.text).hexdigest() != digest.get("previousDigestHashValue"):
             yield Finding("broken chain", found.key, f"{digest.key} follows a digest with another content")
         elif found.signature != digest.get("previousDigestSignature"):
             yield Finding("broken chain", found.key, f"{digest.key} follows a digest with another signature")
-        elif found.get("digestEndTime") != digest.get("digestStartTime"):
+        elif found.get("digestEndTime") != digest.get("digestStartTime") and not late:
             yield Finding("broken chain", digest.key, f"it does not begin where {found.key} ends")
 
     def _log_files(self, known: int) -> Iterator[Finding]:
@@ -275,6 +281,16 @@ def _is_signed(digest: _Digest, public: rsa.RSAPublicKey) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def _missing(digest: _Digest, older: _Digest | None, late: bool) -> str:
+    """What the absence of a digest's predecessor means; more than one may be gone, since only it named the one before."""
+    if older is None or late:
+        return f"{digest.key} follows it"
+    return (
+        f"{digest.key} follows it; nothing is proven from {older.get('digestEndTime')} to "
+        f"{digest.get('digestStartTime')}, and others before it may be gone as well"
+    )
 
 
 def _stamp(key: str) -> tuple[str, str]:

@@ -17,7 +17,6 @@ from opentrail.record.log_file import CONTENT_ENCODING, CONTENT_TYPE, pack_log_f
 from opentrail.rows.cloudtrail import (
     DELIVERED,
     DELIVERY_ACL,
-    DELIVERY_PRINCIPAL,
     DELIVERY_STATUS,
     NOTICES,
     PLANNED,

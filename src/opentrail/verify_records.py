@@ -1,0 +1,275 @@
+"""The independent checker of completeness: is every line of the ledger that a trail should have logged in exactly one of
+its log files, byte for byte?
+
+What should have been logged is judged anew from the records (`verify_trails`), what was delivered is read from the files,
+and the two are compared by hash in a temporary file, so that memory does not grow with the trail. The ledger's own word
+is taken for one thing only: which lines are still on their way. Everything that CloudTrail wrote into the bucket, by the
+records of its PutObject calls, has to be there too, digests above all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from opentrail.verify import Finding
+from opentrail.verify_files import Files, Unreadable, inflate
+from opentrail.verify_ledger import LedgerFile, Waiting
+from opentrail.verify_trails import CLOUDTRAIL, Head, Trail, Trails, read_head
+
+FILE_MAX = 1 << 28
+"""Bytes of a log file when inflated, at the most."""
+PENDING_MAX = 2_000
+"""Rows gathered before they are written to the temporary file."""
+PROGRESS_LINES = 1_000
+_FILE = re.compile(
+    r"(?P<prefix>(?:.*/)?)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?P<kind>CloudTrail|CloudTrail-Digest)/[a-z0-9-]+/"
+    r"\d{4}/\d\d/\d\d/[^/]+\.json\.gz",
+    re.ASCII,
+)
+SCHEMA = """
+PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-16384;
+CREATE TABLE wanted (hash BLOB PRIMARY KEY, seq INTEGER, event TEXT, least INTEGER, most INTEGER, found INTEGER)
+  WITHOUT ROWID;
+CREATE TABLE others (hash BLOB, event TEXT, file TEXT);
+CREATE TABLE written (key TEXT PRIMARY KEY, at TEXT, seen INTEGER) WITHOUT ROWID;
+"""
+
+
+class Step:
+    """What is being done; for a bar."""
+
+    def __call__(self, what: str, done: int, known: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which files are looked at: those of a bucket, or of one prefix and account in it. `digest_name` restricts digests
+    to one trail's; log files do not tell whose they are."""
+
+    bucket: str
+    prefix: str | None = None
+    account: str | None = None
+    digest_name: str = ""
+
+    def takes(self, trail: Trail) -> bool:
+        return self.goes_to(trail.account, trail.bucket, trail.prefix)
+
+    def goes_to(self, account: str, bucket: str, prefix: str) -> bool:
+        return bucket == self.bucket and self.prefix in (None, prefix) and self.account in (None, account)
+
+    def holds(self, key: str) -> bool:
+        found = _FILE.fullmatch(key)
+        if found is None or self.account not in (None, found["account"]):
+            return False
+        if self.prefix is not None and found["prefix"] != (f"{self.prefix}/" if self.prefix else ""):
+            return False
+        return found["kind"] == "CloudTrail" or self.digest_name in key
+
+
+@dataclass(slots=True)
+class Completeness:
+    """What the comparison saw."""
+
+    lines: int = 0
+    """Lines that trails should have logged here."""
+    proven: int = 0
+    """Those found as often as they should be, to the byte."""
+    waiting: int = 0
+    """Those that are on their way."""
+    records: int = 0
+    """Records in the log files."""
+
+
+class _Check:
+    def __init__(
+        self, ledger: LedgerFile, files: Files, scope: Scope, times: tuple[str, str], step: Step, told: Completeness
+    ) -> None:
+        self._ledger, self._files, self._scope = ledger, files, scope
+        self._since, self._until = times
+        self._step, self._told = step, told
+        self._store = sqlite3.connect("", isolation_level=None)  # SQLite's own temporary file
+        self._store.executescript(SCHEMA)
+        self._trails = Trails()
+        self._moved: set[str] = set()
+        self._waiting: dict[str, list[Waiting]] = {}
+
+    def run(self) -> Iterator[Finding]:
+        try:
+            self._waiting = self._ledger.waiting()
+            self._moved = self._moving()
+            head = self._ledger.head()
+            self._read_lines(0, head)
+            yield from self._read_files()
+            self._read_lines(head, self._ledger.head(), late=True)  # what a running server delivered meanwhile
+            self._match_late()
+            yield from self._unjudged()
+            yield from self._compare()
+            yield from self._files_gone()
+        finally:
+            self._store.close()
+
+    def _moving(self) -> set[str]:
+        """Trails that delivered here and elsewhere too: at a move, lines may have gone either way."""
+        trails = Trails()
+        head, source = self._ledger.head(), f'"eventSource":"{CLOUDTRAIL}"'.encode()
+        for seq, data in self._ledger.records(0, head):
+            if source in data and (read := _head(data)) is not None:
+                trails.see(read)
+            if seq % PROGRESS_LINES == 0:
+                self._step("reading trails", seq, head)
+        return {
+            arn
+            for arn, places in trails.destinations.items()
+            if len({self._scope.goes_to(arn.split(":")[4], *place) for place in places}) == 2
+        }
+
+    def _read_lines(self, after: int, head: int, *, late: bool = False) -> None:
+        rows: list[tuple[bytes, int, str, int, int]] = []
+        for seq, data in self._ledger.records(after, head):
+            read = _head(data)
+            if read is not None:
+                self._note_written(read)
+                least, most = self._counts(seq, read, late)
+                if most:
+                    rows.append((_hash(data), seq, read.event_id, least, most))
+            if len(rows) >= PENDING_MAX:
+                self._want(rows)
+            if seq % PROGRESS_LINES == 0:
+                self._step("judging lines", seq, head)
+        self._want(rows)
+
+    def _want(self, rows: list[tuple[bytes, int, str, int, int]]) -> None:
+        self._store.executemany("INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?, ?, 0)", rows)
+        rows.clear()
+
+    def _counts(self, seq: int, head: Head, late: bool) -> tuple[int, int]:
+        """How often, at the least and at the most, a line has to be in the files."""
+        least = most = 0
+        for trail in self._trails.see(head):
+            here = self._scope.takes(trail)
+            if not here and trail.arn not in self._moved:
+                continue
+            most += 1
+            self._told.lines += here
+            if any(each.holds(seq) for each in self._waiting.get(trail.arn, ())):
+                self._told.waiting += here
+            elif here and trail.arn not in self._moved and not late and self._in_time(head.event_time):
+                least += 1
+        return least, most
+
+    def _in_time(self, event_time: str) -> bool:
+        return (not self._since or event_time >= self._since) and (not self._until or event_time <= self._until)
+
+    def _note_written(self, head: Head) -> None:
+        """CloudTrail's own PutObject tells of every file that it ever wrote."""
+        if head.event_name != "PutObject" or head.user_identity.invoked_by != CLOUDTRAIL or head.error_code:
+            return
+        start = f"arn:aws:s3:::{self._scope.bucket}/"
+        for each in head.resources:
+            key = each.arn.removeprefix(start)
+            if each.arn.startswith(start) and self._scope.holds(key) and self._in_time(head.event_time):
+                self._store.execute("INSERT OR IGNORE INTO written VALUES (?, ?, 0)", (key, head.event_time))
+
+    def _read_files(self) -> Iterator[Finding]:
+        keys = sorted(self._files.keys())
+        for number, key in enumerate(keys, 1):
+            self._store.execute("UPDATE written SET seen = 1 WHERE key = ?", (key,))
+            found = _FILE.fullmatch(key)
+            if found is not None and found["kind"] == "CloudTrail" and self._scope.holds(key):
+                yield from self._read_file(key)
+            self._step("reading log files", number, len(keys))
+
+    def _read_file(self, key: str) -> Iterator[Finding]:
+        raw = self._files.read(key)
+        if raw is None:
+            return
+        try:
+            records = _records(b"".join(inflate(raw, FILE_MAX)))
+        except (Unreadable, msgspec.MsgspecError):
+            yield Finding("altered", key, "it is no log file that can be read")
+            return
+        self._store.execute("BEGIN")
+        for record in records:
+            self._told.records += 1
+            found = self._store.execute("UPDATE wanted SET found = found + 1 WHERE hash = ?", (_hash(record),))
+            if not found.rowcount:
+                read = _head(record)
+                event_id = read.event_id if read is not None else ""
+                self._store.execute("INSERT INTO others VALUES (?, ?, ?)", (_hash(record), event_id, key))
+        self._store.execute("COMMIT")
+
+    def _match_late(self) -> None:
+        """Records that were no lines yet when the lines were read."""
+        counts = "SELECT hash, count(*) FROM others WHERE hash IN (SELECT hash FROM wanted) GROUP BY hash"
+        for hash_, count in self._store.execute(counts).fetchall():
+            self._store.execute("UPDATE wanted SET found = found + ? WHERE hash = ?", (count, hash_))
+            self._store.execute("DELETE FROM others WHERE hash = ?", (hash_,))
+
+    def _unjudged(self) -> Iterator[Finding]:
+        for arn in sorted(self._trails.unknown):
+            yield Finding("not judged", arn, "no record tells in full how it was configured")
+        for arn in sorted(self._trails.organization):
+            yield Finding("not judged", arn, "of an organization trail only its own account's records are judged")
+
+    def _compare(self) -> Iterator[Finding]:
+        some = self._store.execute("SELECT count(*) FROM wanted WHERE found BETWEEN max(least, 1) AND most")
+        self._told.proven = some.fetchone()[0]
+        self._store.execute("CREATE INDEX by_event ON others (event)")
+        for seq, event, least, found in self._store.execute(
+            "SELECT seq, event, least, found FROM wanted WHERE found < least ORDER BY seq"
+        ):
+            other = self._store.execute("SELECT file FROM others WHERE event = ? LIMIT 1", (event,)).fetchone()
+            if other is not None:
+                yield Finding(
+                    "altered record", other[0], f"eventID {event} (Seq {seq}) says something else in the ledger"
+                )
+            else:
+                yield Finding("missing record", f"Seq {seq}", f"eventID {event} is in {found} of {least} log files")
+        for seq, event, most, found in self._store.execute(
+            "SELECT seq, event, most, found FROM wanted WHERE found > most ORDER BY seq"
+        ):
+            yield Finding("duplicated record", f"Seq {seq}", f"eventID {event} is there {found} times, not {most}")
+        foreign = "SELECT event, file FROM others WHERE event NOT IN (SELECT event FROM wanted WHERE found < least)"
+        if not self._trails.organization and not self._trails.unknown:
+            for event, file in self._store.execute(foreign):
+                yield Finding("unexpected record", file, f"eventID {event} is not what a trail should have logged here")
+
+    def _files_gone(self) -> Iterator[Finding]:
+        for key, at in self._store.execute("SELECT key, at FROM written WHERE NOT seen ORDER BY key"):
+            yield Finding("missing", key, f"the ledger tells that CloudTrail wrote it at {at}")
+
+
+class _LogFile(msgspec.Struct):
+    Records: list[msgspec.Raw]
+
+
+_log_file = msgspec.json.Decoder(_LogFile)
+
+
+def _records(text: bytes) -> Iterator[bytes]:
+    return (bytes(each) for each in _log_file.decode(text).Records)
+
+
+def _head(data: bytes) -> Head | None:
+    try:
+        return read_head(data)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:20]
+
+
+def check_records(
+    ledger: LedgerFile, files: Files, scope: Scope, *, since: str, until: str, step: Step, told: Completeness
+) -> Iterator[Finding]:
+    """Findings as they are made. `since` and `until` are ISO seconds (empty: open) of the events that have to be there;
+    files are always read all, since an event may be delivered long after it happened."""
+    yield from _Check(ledger, files, scope, (since, until), step, told).run()

@@ -1,0 +1,243 @@
+"""Which trails should have logged a record: told by the records themselves, which say how trails were made and changed.
+
+The checker's own judge of trails and event selectors (CloudTrail API reference; user guide on data events and advanced
+event selectors), independent of the one that delivers. A configuration counts from the call that made it, and that call's
+own record counts for both sides. Not judged: what an organization trail logs of other accounts than its own, and trails
+whose making left no full record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+GLOBAL = ("iam.amazonaws.com", "cloudfront.amazonaws.com", "route53.amazonaws.com")
+"""Services whose events are in us-east-1 and left out by IncludeGlobalServiceEvents false."""
+CLOUDTRAIL = "cloudtrail.amazonaws.com"
+CHANGES = ("CreateTrail", "UpdateTrail", "PutEventSelectors", "StartLogging", "StopLogging", "DeleteTrail")
+
+
+class Resource(msgspec.Struct):
+    type: str = ""
+    arn: str = msgspec.field(default="", name="ARN")
+    prefix: str = msgspec.field(default="", name="ARNPrefix")
+
+
+class Identity(msgspec.Struct, rename="camel"):
+    type: str = ""
+    arn: str = ""
+    invoked_by: str = ""
+
+
+class Head(msgspec.Struct, rename="camel"):
+    """As much of a record as decides who logs it."""
+
+    event_id: str = msgspec.field(default="", name="eventID")
+    event_time: str = ""
+    event_source: str = ""
+    event_name: str = ""
+    event_type: str = ""
+    event_category: str = ""
+    aws_region: str = ""
+    error_code: str = ""
+    recipient_account_id: str = ""
+    session_credential_from_console: str = ""
+    vpc_endpoint_id: str = ""
+    read_only: bool | None = None
+    user_identity: Identity = msgspec.field(default_factory=Identity)
+    resources: list[Resource] = []
+    request_parameters: msgspec.Raw = msgspec.Raw(b"null")
+    response_elements: msgspec.Raw = msgspec.Raw(b"null")
+
+
+read_head = msgspec.json.Decoder(Head).decode
+"""msgspec.MsgspecError for what is no record."""
+Test = Callable[[Head], bool]
+
+
+@dataclass(slots=True)
+class Trail:
+    """A trail as the records told it so far."""
+
+    arn: str
+    account: str
+    home: str
+    bucket: str = ""
+    prefix: str = ""
+    everywhere: bool = False
+    with_global: bool = True
+    recursive: bool = False
+    logging: bool = False
+    of_organization: bool = False
+    known: bool = True
+    """Every change so far could be read."""
+    selects: Test = lambda head: head.event_category == "Management"
+
+    def logs(self, head: Head) -> bool:
+        if not self.logging or not self.known:
+            return False
+        if not self.everywhere and head.aws_region != self.home:
+            return False
+        if not self.everywhere and not self.with_global and head.event_source in GLOBAL:
+            return False
+        return self.selects(head) and (self.recursive or not self._is_own_delivery(head))
+
+    def _is_own_delivery(self, head: Head) -> bool:
+        by_cloudtrail = head.user_identity.type == "AWSService" and head.user_identity.invoked_by == CLOUDTRAIL
+        into = f"arn:aws:s3:::{self.bucket}"
+        return head.event_name == "PutObject" and by_cloudtrail and any(each.arn == into for each in head.resources)
+
+
+class Trails:
+    """All trails, replayed record by record, in the ledger's order."""
+
+    def __init__(self) -> None:
+        self._trails: dict[str, Trail] = {}
+        self.destinations: dict[str, set[tuple[str, str]]] = {}
+        """ARN → every (bucket, prefix) it ever had."""
+        self.unknown: set[str] = set()
+        """ARNs of which something could not be read."""
+        self.organization: set[str] = set()
+
+    def see(self, head: Head) -> list[Trail]:
+        """The trails that should log this record, as they were; a change that the record tells is taken over."""
+        account = head.recipient_account_id
+        before = {each.arn: each for each in self._of(account) if each.logs(head)}
+        if head.event_source == CLOUDTRAIL and head.event_name in CHANGES and not head.error_code:
+            before = {arn: _copy(each) for arn, each in before.items()}
+            self._change(head)
+            before |= {each.arn: each for each in self._of(account) if each.logs(head)}
+        return list(before.values())
+
+    def _of(self, account: str) -> Iterator[Trail]:
+        return (each for each in self._trails.values() if each.account == account)
+
+    def _change(self, head: Head) -> None:
+        given, made = _object(head.request_parameters), _object(head.response_elements)
+        name = given.get("name") or given.get("trailName") or ""
+        arn = made.get("trailARN") or _arn(str(name), head)
+        if head.event_name == "DeleteTrail":
+            self._trails.pop(arn, None)
+            return
+        trail = self._trails.get(arn)
+        if trail is None or head.event_name == "CreateTrail":
+            where = arn.split(":")
+            trail = self._trails[arn] = Trail(arn, where[4], where[3])
+            trail.known = head.event_name == "CreateTrail"
+        if head.event_name in ("StartLogging", "StopLogging"):
+            trail.logging = head.event_name == "StartLogging"
+        elif head.event_name == "PutEventSelectors":
+            self._select(trail, made)
+        else:
+            self._configure(trail, made)
+        if not trail.known:
+            self.unknown.add(arn)
+
+    def _configure(self, trail: Trail, made: Mapping[str, Any]) -> None:
+        if "s3BucketName" not in made:
+            trail.known = False
+            return
+        trail.bucket, trail.prefix = made["s3BucketName"], made.get("s3KeyPrefix", "").rstrip("/")
+        trail.everywhere, trail.with_global = made["isMultiRegionTrail"], made["includeGlobalServiceEvents"]
+        trail.recursive = bool(made.get("recursiveLogging"))
+        trail.of_organization = bool(made.get("isOrganizationTrail"))
+        if trail.of_organization:
+            self.organization.add(trail.arn)
+        self.destinations.setdefault(trail.arn, set()).add((trail.bucket, trail.prefix))
+
+    def _select(self, trail: Trail, made: Mapping[str, Any]) -> None:
+        if "advancedEventSelectors" in made:
+            trail.selects = _any([_advanced(each) for each in made["advancedEventSelectors"]])
+        elif "eventSelectors" in made:
+            trail.selects = _any([_basic(each) for each in made["eventSelectors"]])
+        else:
+            trail.known = False
+
+
+def _copy(trail: Trail) -> Trail:
+    """The trail as it is now, whatever becomes of it."""
+    return Trail(**{name: getattr(trail, name) for name in Trail.__slots__})
+
+
+def _arn(name: str, head: Head) -> str:
+    if name.startswith("arn:"):
+        return name
+    return f"arn:aws:cloudtrail:{head.aws_region}:{head.recipient_account_id}:trail/{name}"
+
+
+def _object(raw: msgspec.Raw) -> dict[str, Any]:
+    found = msgspec.json.decode(raw)
+    return found if isinstance(found, dict) else {}
+
+
+def _any(tests: Sequence[Test]) -> Test:
+    return lambda head: any(test(head) for test in tests)
+
+
+def _basic(selector: Mapping[str, Any]) -> Test:
+    wanted = {"ReadOnly": True, "WriteOnly": False}.get(selector.get("readWriteType", "All"))
+    excluded = selector.get("excludeManagementEventSources") or []
+    values = [(each["type"], value) for each in selector.get("dataResources") or [] for value in each.get("values", [])]
+
+    def test(head: Head) -> bool:
+        if wanted is not None and head.read_only != wanted:
+            return False
+        if head.event_category == "Management":
+            return selector.get("includeManagementEvents", True) and head.event_source not in excluded
+        if head.event_category != "Data":
+            return False
+        return any(
+            found.type == kind and (found.arn or found.prefix).startswith(value)
+            for found in head.resources
+            for kind, value in values
+        )
+
+    return test
+
+
+def _advanced(selector: Mapping[str, Any]) -> Test:
+    fields = {each["field"]: each for each in selector["fieldSelectors"]}
+    kind = fields.get("resources.type", {}).get("equals", [""])[0]
+    arns = fields.get("resources.ARN", {})
+
+    def test(head: Head) -> bool:
+        for name, conditions in fields.items():
+            if not name.startswith("resources.") and not _holds(conditions, _value(head, name), whole=True):
+                return False
+        if not kind:
+            return True
+        mine = [each for each in head.resources if each.type == kind]
+        return any(_holds(arns, each.arn or each.prefix, whole=bool(each.arn)) for each in mine)
+
+    return test
+
+
+def _value(head: Head, field: str) -> str:
+    if field == "readOnly":
+        return "" if head.read_only is None else str(head.read_only).lower()
+    if field == "userIdentity.arn":
+        return head.user_identity.arn
+    names = {"eventCategory": head.event_category, "eventName": head.event_name, "eventSource": head.event_source}
+    names |= {"eventType": head.event_type, "errorCode": head.error_code, "vpcEndpointId": head.vpc_endpoint_id}
+    return names.get(field, head.session_credential_from_console)
+
+
+def _holds(conditions: Mapping[str, Any], value: str, *, whole: bool) -> bool:
+    """Any positive condition (if there is one), and none of the negative. What is known by its prefix only neither
+    equals nor ends with anything."""
+    ends_known = whole and value != ""
+
+    def hits(equals: str, starts: str, ends: str) -> bool:
+        return (
+            (ends_known and value in (conditions.get(equals) or []))
+            or (value != "" and any(value.startswith(each) for each in conditions.get(starts) or []))
+            or (ends_known and any(value.endswith(each) for each in conditions.get(ends) or []))
+        )
+
+    if hits("notEquals", "notStartsWith", "notEndsWith"):
+        return False
+    positive = any(conditions.get(each) for each in ("equals", "startsWith", "endsWith"))
+    return not positive or hits("equals", "startsWith", "endsWith")
