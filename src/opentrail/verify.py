@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -89,14 +89,17 @@ class _Digest:
     """A digest that could be read."""
 
     key: str
-    text: bytes
-    said: Mapping[str, Any]
+    content: str
+    """Hash of its text, which is not kept."""
+    said: Mapping[str, str]
+    """Its members that are text."""
+    entries: Sequence[tuple[str, str]]
+    """(log file, hash) as it names them."""
     signature: str
     proven: bool = False
 
     def get(self, name: str) -> str:
-        value = self.said.get(name)
-        return value if isinstance(value, str) else ""
+        return self.said.get(name, "")
 
 
 def verify(
@@ -205,7 +208,15 @@ class _Check:
         said = json_object(text)
         if not said:
             return Finding("altered", key, "the digest cannot be read")
-        return _Digest(key, text, said, self._files.metadata(key).get("signature", ""))
+        texts = {name: value for name, value in said.items() if isinstance(value, str)}
+        listed = said.get("logFiles")
+        entries = [
+            (str(entry.get("s3Object")), str(entry.get("hashValue")))
+            for entry in (listed if isinstance(listed, list) else ())
+            if isinstance(entry, dict)
+        ]
+        content = hashlib.sha256(text).hexdigest()
+        return _Digest(key, content, texts, entries, self._files.metadata(key).get("signature", ""))
 
     def _prove(self, digest: _Digest) -> Iterator[Finding]:
         """Place, key and signature of one digest; what a proven one names is noted."""
@@ -225,9 +236,8 @@ class _Check:
             return
         digest.proven = True
         self._report.digests += 1
-        for entry in digest.said.get("logFiles") or ():
-            if isinstance(entry, dict):
-                self._named[str(entry.get("s3Object"))] = (str(entry.get("hashValue")), key)
+        self._named.update((name, (value, key)) for name, value in digest.entries)
+        digest.entries = ()
 
     def _link(self, digest: _Digest, read: Mapping[str, _Digest], older: _Digest | None) -> Iterator[Finding]:
         """One digest and the one before it."""
@@ -245,7 +255,7 @@ class _Check:
             if (known is None or known["stamp"] >= self._since) and self._files.read(before) is None:
                 yield Finding("missing", before, _missing(digest, older, late))
             return
-        if hashlib.sha256(found.text).hexdigest() != digest.get("previousDigestHashValue"):
+        if found.content != digest.get("previousDigestHashValue"):
             yield Finding("broken chain", found.key, f"{digest.key} follows a digest with another content")
         elif found.signature != digest.get("previousDigestSignature"):
             yield Finding("broken chain", found.key, f"{digest.key} follows a digest with another signature")
@@ -271,10 +281,9 @@ class _Check:
 
 
 def _is_signed(digest: _Digest, public: rsa.RSAPublicKey) -> bool:
-    previous = digest.said.get("previousDigestSignature")
+    previous = digest.said.get("previousDigestSignature", "null")
     place = f"{digest.get('digestS3Bucket')}/{digest.key}"
-    content = hashlib.sha256(digest.text).hexdigest()
-    signed = "\n".join((digest.get("digestEndTime"), place, content, "null" if previous is None else str(previous)))
+    signed = "\n".join((digest.get("digestEndTime"), place, digest.content, previous))
     try:
         signature = bytes.fromhex(digest.signature)
         public.verify(signature, signed.encode("utf-8", "surrogatepass"), padding.PKCS1v15(), SHA256())

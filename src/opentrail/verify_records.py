@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
-from opentrail.verify import Finding
+from opentrail.verify import Finding, Kind
 from opentrail.verify_files import Files, Unreadable, inflate
 from opentrail.verify_ledger import LedgerFile, Waiting
 from opentrail.verify_trails import CLOUDTRAIL, Head, Trail, Trails, read_head
@@ -26,6 +27,8 @@ FILE_MAX = 1 << 28
 """Bytes of a log file when inflated, at the most."""
 PENDING_MAX = 2_000
 """Rows gathered before they are written to the temporary file."""
+FINDINGS_MAX = 1_000
+"""Findings of one kind that are named; the rest are counted."""
 PROGRESS_LINES = 1_000
 _FILE = re.compile(
     r"(?P<prefix>(?:.*/)?)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?P<kind>CloudTrail|CloudTrail-Digest)/[a-z0-9-]+/"
@@ -41,10 +44,8 @@ CREATE TABLE written (key TEXT PRIMARY KEY, at TEXT, seen INTEGER) WITHOUT ROWID
 """
 
 
-class Step:
-    """What is being done; for a bar."""
-
-    def __call__(self, what: str, done: int, known: int) -> None: ...
+Step = Callable[[str, int, int], None]
+"""(what is being done, how much is done, of how much); for a bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class _Check:
         self._step, self._told = step, told
         self._store = sqlite3.connect("", isolation_level=None)  # SQLite's own temporary file
         self._store.executescript(SCHEMA)
+        self._store.execute("BEGIN")  # for ever: nothing of it is to last
         self._trails = Trails()
         self._moved: set[str] = set()
         self._waiting: dict[str, list[Waiting]] = {}
@@ -134,7 +136,8 @@ class _Check:
         for seq, data in self._ledger.records(after, head):
             read = _head(data)
             if read is not None:
-                self._note_written(read)
+                if not late:
+                    self._note_written(read)
                 least, most = self._counts(seq, read, late)
                 if most:
                     rows.append((_hash(data), seq, read.event_id, least, most))
@@ -194,7 +197,6 @@ class _Check:
         except (Unreadable, msgspec.MsgspecError):
             yield Finding("altered", key, "it is no log file that can be read")
             return
-        self._store.execute("BEGIN")
         for record in records:
             self._told.records += 1
             found = self._store.execute("UPDATE wanted SET found = found + 1 WHERE hash = ?", (_hash(record),))
@@ -202,7 +204,6 @@ class _Check:
                 read = _head(record)
                 event_id = read.event_id if read is not None else ""
                 self._store.execute("INSERT INTO others VALUES (?, ?, ?)", (_hash(record), event_id, key))
-        self._store.execute("COMMIT")
 
     def _match_late(self) -> None:
         """Records that were no lines yet when the lines were read."""
@@ -221,9 +222,8 @@ class _Check:
         some = self._store.execute("SELECT count(*) FROM wanted WHERE found BETWEEN max(least, 1) AND most")
         self._told.proven = some.fetchone()[0]
         self._store.execute("CREATE INDEX by_event ON others (event)")
-        for seq, event, least, found in self._store.execute(
-            "SELECT seq, event, least, found FROM wanted WHERE found < least ORDER BY seq"
-        ):
+        lost = "FROM wanted WHERE found < least"
+        for seq, event, least, found in self._some(f"SELECT seq, event, least, found {lost} ORDER BY seq"):
             other = self._store.execute("SELECT file FROM others WHERE event = ? LIMIT 1", (event,)).fetchone()
             if other is not None:
                 yield Finding(
@@ -231,18 +231,29 @@ class _Check:
                 )
             else:
                 yield Finding("missing record", f"Seq {seq}", f"eventID {event} is in {found} of {least} log files")
-        for seq, event, most, found in self._store.execute(
-            "SELECT seq, event, most, found FROM wanted WHERE found > most ORDER BY seq"
-        ):
+        yield from self._rest("missing record", lost)
+        many = "FROM wanted WHERE found > most"
+        for seq, event, most, found in self._some(f"SELECT seq, event, most, found {many} ORDER BY seq"):
             yield Finding("duplicated record", f"Seq {seq}", f"eventID {event} is there {found} times, not {most}")
-        foreign = "SELECT event, file FROM others WHERE event NOT IN (SELECT event FROM wanted WHERE found < least)"
+        yield from self._rest("duplicated record", many)
+        foreign = "FROM others WHERE event NOT IN (SELECT event FROM wanted WHERE found < least)"
         if not self._trails.organization and not self._trails.unknown:
-            for event, file in self._store.execute(foreign):
+            for event, file in self._some(f"SELECT event, file {foreign} ORDER BY file"):
                 yield Finding("unexpected record", file, f"eventID {event} is not what a trail should have logged here")
+            yield from self._rest("unexpected record", foreign)
+
+    def _some(self, query: str) -> Iterator[Any]:
+        return iter(self._store.execute(f"{query} LIMIT {FINDINGS_MAX}").fetchall())
+
+    def _rest(self, kind: Kind, which: str) -> Iterator[Finding]:
+        count = self._store.execute(f"SELECT count(*) {which}").fetchone()[0] - FINDINGS_MAX
+        if count > 0:
+            yield Finding(kind, f"{count} more", "too many to name each")
 
     def _files_gone(self) -> Iterator[Finding]:
-        for key, at in self._store.execute("SELECT key, at FROM written WHERE NOT seen ORDER BY key"):
+        for key, at in self._some("SELECT key, at FROM written WHERE NOT seen ORDER BY key"):
             yield Finding("missing", key, f"the ledger tells that CloudTrail wrote it at {at}")
+        yield from self._rest("missing", "FROM written WHERE NOT seen")
 
 
 class _LogFile(msgspec.Struct):

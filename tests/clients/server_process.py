@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -78,6 +79,11 @@ class ServerProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait(STOP_SECONDS_MAX)
+
+    def metrics(self) -> str:
+        """The page of metrics."""
+        with urllib.request.urlopen(f"{self.url}/_opentrail/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
 
     def log(self) -> str:
         """What the server wrote to its standard error."""

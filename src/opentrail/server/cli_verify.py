@@ -17,15 +17,17 @@ from pathlib import Path
 import click
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from opentrail.errors import AwsError
 from opentrail.server.bucket_files import DIGESTS, BucketFiles, TrailPlace, within
 from opentrail.server.cli_client import CannotDo, connect, connection_options, explained
 from opentrail.server.cli_text import shown
+from opentrail.server.cli_verify_ledger import Against, against
 from opentrail.server.client import Client
 from opentrail.verify import Finding, Report, VerificationFailed, check, stamp_of
 from opentrail.verify_files import Files, Folder, load_public_keys, public_key
+from opentrail.verify_records import Completeness
 
 FAILED = 1
 """Exit status when something is not as it was delivered, or nothing is proven."""
@@ -77,6 +79,9 @@ class Subject:
     keys: Keys
     bucket: str = ""
     lost: tuple[Finding, ...] = ()
+    all_files: Files | None = None
+    """The same files, whatever their time; for the comparison with a ledger."""
+    place: TrailPlace | None = None
 
 
 @click.command()
@@ -89,6 +94,11 @@ class Subject:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="With --folder: what `aws cloudtrail list-public-keys` printed.",
 )
+@click.option(
+    "--ledger",
+    type=click.Path(path_type=Path, exists=True),
+    help="A server's data directory (or its ledger.db): also check that no event is missing. Only reads.",
+)
 @click.option("--start-time", type=When(), help="Leave out files from before. [default: the beginning]")
 @click.option("--end-time", type=When(), help="Leave out files from after. [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -97,6 +107,7 @@ def verify(
     trail_arn: str | None,
     folder: Path | None,
     public_keys: Path | None,
+    ledger: Path | None,
     start_time: datetime | None,
     end_time: datetime | None,
     as_json: bool,
@@ -126,6 +137,12 @@ def verify(
     behind. The next digest quotes it, so only that of the newest has to be
     fetched: NEWEST is its key.
 
+    \b
+    Against the ledger, also while its server runs: every event that a trail
+    should have logged has to be in a log file, once, byte for byte, and every
+    file that CloudTrail wrote has to be there, the newest digests included:
+      opentrail verify --trail-arn ARN --ledger opentrail-data
+
     Exit status: 0 all is proven, 1 something is not, 2 it could not be checked.
     """
     if (trail_arn is None) == (folder is None) or (folder is None) != (public_keys is None):
@@ -138,8 +155,11 @@ def verify(
             subject = _of_folder(folder, public_keys, until)
         else:
             subject = _of_trail(connect(endpoint_url, region, os.environ), trail_arn or "", until)
-        report = _run(subject, stamp_of(start_time) if start_time else "", quiet=as_json)
-    _tell(report, as_json)
+        compared = None
+        if ledger is not None:
+            compared = against(ledger, subject.all_files or subject.files, subject.place, start_time, end_time)
+        report = _run(subject, stamp_of(start_time) if start_time else "", compared, quiet=as_json)
+    _tell(report, compared.told if compared else None, as_json)
 
 
 def _of_folder(folder: Path, public_keys: Path, until: str) -> Subject:
@@ -147,7 +167,7 @@ def _of_folder(folder: Path, public_keys: Path, until: str) -> Subject:
         keys = load_public_keys(public_keys.read_bytes())
     except (OSError, ValueError) as error:
         raise CannotDo(f"{public_keys}: {error}\nWrite it with `aws cloudtrail list-public-keys`.") from error
-    return Subject(FolderUntil(Folder(folder), until), keys)
+    return Subject(FolderUntil(Folder(folder), until), keys, all_files=Folder(folder))
 
 
 def _of_trail(client: Client, arn: str, until: str) -> Subject:
@@ -164,7 +184,8 @@ def _of_trail(client: Client, arn: str, until: str) -> Subject:
             except ValueError as error:
                 raise CannotDo(f"the server gave a public key that is none: {error}") from error
         told |= _last_digest(client, arn, region)
-    return Subject(files, keys, place.bucket, tuple(lost_digests(place, told, files.newest())))
+    lost = tuple(lost_digests(place, told, files.newest()))
+    return Subject(files, keys, place.bucket, lost, BucketFiles(client, place), place)
 
 
 def _last_digest(client: Client, arn: str, region: str) -> dict[str, datetime]:
@@ -200,40 +221,49 @@ def _place(client: Client, arn: str) -> TrailPlace:
     return TrailPlace(account_id, region, name, trail["S3BucketName"], f"{prefix}/" if prefix else "")
 
 
-def _run(subject: Subject, since: str, *, quiet: bool) -> Report:
+def _run(subject: Subject, since: str, compared: Against | None, *, quiet: bool) -> Report:
     """Check, with a bar on standard error where that is a terminal."""
     report = Report()
     console = Console(stderr=True)
-    columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task("verifying", total=None)
 
         def step(done: int, known: int, _key: str) -> None:
             bar.update(task, completed=done, total=known)
 
+        def show(what: str, done: int, known: int) -> None:
+            bar.update(task, description=what, completed=done, total=known)
+
         found = check(subject.files, subject.keys, bucket=subject.bucket, since=since, progress=step, report=report)
         report.findings += chain(subject.lost, found)
+        if compared is not None:
+            gone = {finding.key for finding in report.findings if finding.kind == "missing"}
+            more = compared.findings(show)
+            report.findings += [each for each in more if each.kind != "missing" or each.key not in gone]
     return report
 
 
-def _tell(report: Report, as_json: bool) -> None:
+def _tell(report: Report, told: Completeness | None, as_json: bool) -> None:
     """The result; exits with FAILED unless everything is proven."""
     failed = _failed(report)
     if as_json:
-        told = {
-            "valid": not failed,
-            "digests": report.digests,
-            "logFiles": report.log_files,
-            "findings": [_finding_json(finding) for finding in report.findings],
-        }
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(_as_json(report, told, failed), indent=2))
     else:
         for finding in report.findings:
             if finding.kind != "unnamed":
                 click.echo(f"{finding.kind}: {shown(finding.key)}\n  {shown(finding.detail)}")
-        click.echo(_summary(report))
+        click.echo(_summary(report, told))
     if failed:
         raise SystemExit(FAILED)
+
+
+def _as_json(report: Report, told: Completeness | None, failed: bool) -> dict[str, object]:
+    document: dict[str, object] = {"valid": not failed, "digests": report.digests, "logFiles": report.log_files}
+    if told is not None:
+        names = {"events": told.lines, "proven": told.proven, "waiting": told.waiting, "records": told.records}
+        document["ledger"] = names
+    return document | {"findings": [_finding_json(finding) for finding in report.findings]}
 
 
 def _failed(report: Report) -> bool:
@@ -248,8 +278,13 @@ def _finding_json(finding: Finding) -> dict[str, str | bool]:
     return {"kind": finding.kind, "file": finding.key, "detail": finding.detail, "serious": finding.serious}
 
 
-def _summary(report: Report) -> str:
+def _summary(report: Report, told: Completeness | None) -> str:
     lines = [f"proven: {_count(report.digests, 'digest')} and {_count(report.log_files, 'log file')}"]
+    if told is not None:
+        lines.append(
+            f"of {_count(told.lines, 'event')} that the ledger says should be logged here, {told.proven} found as they "
+            f"should be, {told.waiting} on their way"
+        )
     unnamed = sum(finding.kind == "unnamed" for finding in report.findings)
     if unnamed:
         lines.append(f"not told of by any digest (the newest never are): {_count(unnamed, 'log file')}")
