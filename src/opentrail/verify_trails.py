@@ -17,6 +17,8 @@ import msgspec
 GLOBAL = ("iam.amazonaws.com", "cloudfront.amazonaws.com", "route53.amazonaws.com")
 """Services whose events are in us-east-1 and left out by IncludeGlobalServiceEvents false."""
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
+WHOLE = {"AWS::DynamoDB::Table": "arn:aws:dynamodb", "AWS::Lambda::Function": "arn:aws:lambda"}
+"""Types of which basic selectors name single ones, and the value that means all."""
 CHANGES = ("CreateTrail", "UpdateTrail", "PutEventSelectors", "StartLogging", "StopLogging", "DeleteTrail")
 
 
@@ -190,12 +192,17 @@ def _basic(selector: Mapping[str, Any]) -> Test:
         if head.event_category != "Data":
             return False
         return any(
-            found.type == kind and (found.arn or found.prefix).startswith(value)
-            for found in head.resources
-            for kind, value in values
+            found.type == kind and _covers(kind, value, found) for found in head.resources for kind, value in values
         )
 
     return test
+
+
+def _covers(kind: str, value: str, found: Resource) -> bool:
+    """Functions and tables are named whole unless all are meant; objects by the beginning of their ARN."""
+    if kind in WHOLE and value not in WHOLE.values():
+        return found.arn == value
+    return (found.arn or found.prefix).startswith(value)
 
 
 def _advanced(selector: Mapping[str, Any]) -> Test:
