@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients.server_process import OTHER_ACCOUNT, OTHER_KEY, OTHER_SECRET, ServerProcess
+from tests.clients.company import ARN, BUCKET, CLOUDTRAIL, EVERYTHING, NAME, Company, bucket_policy
+from tests.clients.server_process import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, OTHER_SECRET, ServerProcess
 from tests.clients.trail_log import TrailLog, new_trail
 
 Server = ServerProcess
@@ -82,3 +83,42 @@ def bucket(s3: Any, name: str) -> str:
 def trail(s3: Any, cloudtrail: Any) -> TrailLog:
     """The session's trail, which logs everything in every region."""
     return new_trail(s3, cloudtrail, f"everything-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture(scope="session")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    """A server of its own with an organization and its trail, which is made as somebody would who reads no manual: each
+    thing that must be right before is wrong at first."""
+    made = Company(tmp_path_factory.mktemp("company"))
+    try:
+        made.found()
+        make_trail(made)
+        yield made
+        assert made.server.stop() == 0
+        assert not made.server.tracebacks(), made.server.log()[-20_000:]
+    finally:
+        made.server.kill()
+
+
+def make_trail(company: Company) -> None:
+    cloudtrail, s3 = company.cloudtrail, company.s3
+    errors = cloudtrail.exceptions
+    reach = {"IsOrganizationTrail": True, "IsMultiRegionTrail": True, "EnableLogFileValidation": True}
+    given = {"Name": NAME, "S3BucketName": BUCKET} | reach
+    with pytest.raises(errors.CloudTrailAccessNotEnabledException):
+        cloudtrail.create_trail(**given)
+    company.organizations.enable_aws_service_access(ServicePrincipal=CLOUDTRAIL)
+    with pytest.raises(errors.S3BucketDoesNotExistException):
+        cloudtrail.create_trail(**given)
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_bucket_policy(Bucket=BUCKET, Policy=bucket_policy(ACCOUNT))
+    with pytest.raises(errors.InsufficientS3BucketPolicyException):
+        cloudtrail.create_trail(**given)
+    s3.put_bucket_policy(Bucket=BUCKET, Policy=bucket_policy(ACCOUNT, company.id))
+    made = cloudtrail.create_trail(**given)
+    assert (made["TrailARN"], made["IsOrganizationTrail"]) == (ARN, True)
+    selectors = [{"FieldSelectors": fields} for fields in EVERYTHING]
+    cloudtrail.put_event_selectors(TrailName=NAME, AdvancedEventSelectors=selectors)
+    cloudtrail.start_logging(Name=NAME)
+    role = company.client("iam").get_role(RoleName="AWSServiceRoleForCloudTrail")["Role"]
+    assert role["Path"] == f"/aws-service-role/{CLOUDTRAIL}/"
