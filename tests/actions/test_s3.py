@@ -80,7 +80,8 @@ async def test_source_shows_the_objects_own_summary_and_the_stores_key(road):
 async def test_a_store_without_a_key_asks_for_what_is_the_default(road):
     road.add("src", "app.zip", b"x")
     await S3Source().run(fetch(road))
-    assert road.calls[-1].input["ServerSideEncryption"] == "AES256"
+    put = road.calls[-1].input
+    assert (put["ServerSideEncryption"], "SSEKMSKeyId" in put) == ("aws:kms", False)
 
 
 async def test_source_takes_the_version_asked_for(road):

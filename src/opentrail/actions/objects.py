@@ -15,9 +15,6 @@ from opentrail.rows.codepipeline import Artifact
 from opentrail.rows.codepipeline_action import ActionContext, ActionResult, failed
 
 MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NotFound", "404"})
-DEFAULT_ENCRYPTION = "AES256"
-"""What is asked for in a store without a key of its own. AWS asks for `aws:kms`, under the key aws/s3; there is no KMS
-here yet, and S3 refuses what it does not do."""
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 
 
@@ -42,12 +39,10 @@ def length_of(payload: bytes | ByteStream) -> int:
 
 
 async def write_artifact(context: ActionContext, artifact: Artifact, payload: bytes | ByteStream) -> None:
-    """Put an output into the artifact store, under the store's key if it declares one."""
-    asked: dict[str, Any] = {"Bucket": artifact.bucket, "Key": artifact.key}
+    """Put an output into the artifact store, under the store's key if it declares one, else under aws/s3."""
+    asked: dict[str, Any] = {"Bucket": artifact.bucket, "Key": artifact.key, "ServerSideEncryption": "aws:kms"}
     if context.kms_key:
-        asked |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": context.kms_key}
-    else:
-        asked["ServerSideEncryption"] = DEFAULT_ENCRYPTION
+        asked["SSEKMSKeyId"] = context.kms_key
     await context.call("s3", "PutObject", asked, payload)
 
 

@@ -26,13 +26,14 @@ from opentrail.rows.cloudtrail import (
     PlannedFile,
     TrailConfig,
     as_cloudtrail,
+    encryption_of,
     padded,
     place_of,
 )
 from opentrail.state import House, Unit
 
 DELIVERY_ENCRYPTION = "AES256"
-"""What CloudTrail asks for when it delivers (its own PutObject in real log files)."""
+"""What CloudTrail asks for when it delivers without a key (its own PutObject in real log files)."""
 
 
 def put_object_input(bucket: str, key: str, metadata: dict[str, str] | None = None) -> Shape:
@@ -87,7 +88,7 @@ async def write_file(house: House, trail_id: str, config: TrailConfig, number: i
         events=status.events + len(lines),
     )
     DELIVERY_STATUS.put(unit, done, trail_id, place)
-    target = put_object_input(row.bucket, row.key)
+    target = put_object_input(row.bucket, row.key) | encryption_of(config)
     await house.road.call(
         as_cloudtrail(config), "s3", "PutObject", target, region=config.home_region, body=body, also=unit.writes
     )

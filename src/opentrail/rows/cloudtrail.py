@@ -7,7 +7,10 @@ delivery or of how a selector is evaluated.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
+
+import msgspec
 
 from opentrail.call import Principal
 from opentrail.ports import Key, Seq
@@ -57,6 +60,8 @@ class TrailConfig(Row, frozen=True):
     recursive: bool = False
     """Also log CloudTrail's own deliveries into this bucket (RecursiveLogging)."""
     topic_arn: str = ""
+    kms_key: str = ""
+    """ARN of the key that log files are encrypted under; empty: SSE-S3."""
     logging: bool = False
     event_selectors: tuple[dict[str, Any], ...] = DEFAULT_SELECTORS
     advanced_event_selectors: tuple[dict[str, Any], ...] = ()
@@ -268,6 +273,16 @@ def read_place(config: TrailConfig, place: str) -> tuple[str, str]:
     """A place as (account, region)."""
     account_id, _, region = place.rpartition("/")
     return account_id or config.account_id, region
+
+
+def encryption_of(config: TrailConfig) -> dict[str, str]:
+    """Members of PutObject for a log file of this trail (user guide, "Encrypting CloudTrail log files with AWS KMS keys").
+
+    Digests are always under SSE-S3."""
+    if not config.kms_key:
+        return {"ServerSideEncryption": "AES256"}
+    context = b64encode(msgspec.json.encode({"aws:cloudtrail:arn": config.arn})).decode()
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": config.kms_key, "SSEKMSEncryptionContext": context}
 
 
 def padded(number: int) -> str:

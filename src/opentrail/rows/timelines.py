@@ -42,7 +42,9 @@ class Period:
             return False
         if self._selects is None:
             self._selects = wanted_by(config.event_selectors, config.advanced_event_selectors)
-        return self._selects(record) and (config.recursive or not is_delivery_into(config.bucket, record))
+        if not self._selects(record):
+            return False
+        return config.recursive or not (is_delivery_into(config.bucket, record) or is_delivery_key(record))
 
 
 class Timeline:
@@ -250,3 +252,12 @@ def _in_reach(config: TrailConfig, record: RecordHead) -> bool:
     if record.aws_region != config.home_region:
         return False
     return config.global_events or record.event_source not in GLOBAL_SOURCES
+
+
+def is_delivery_key(record: RecordHead) -> bool:
+    """Is this the use of a KMS key for a log file? Every delivery has one: trails would never come to rest."""
+    return (
+        record.event_name == "GenerateDataKey"
+        and record.user_identity.type == "AWSService"
+        and record.user_identity.invoked_by == DELIVERY_PRINCIPAL
+    )

@@ -34,9 +34,6 @@ _NOT_FOUND = {
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _TOPIC = re.compile(r"(arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:)?[A-Za-z0-9_-]+", re.ASCII)
 _TAG = re.compile(r"[\w\s.:/=+@-]*")
-_KEY_ID = re.compile(
-    r"(arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:)?(alias/[A-Za-z0-9/_-]+|(key/)?(mrk-)?[0-9a-f-]{32,36})", re.ASCII
-)
 
 
 def check_trail_name(name: str) -> str:
@@ -110,12 +107,7 @@ def check_topic(given: str, account_id: str, region: str) -> str:
 
 
 def check_unsupported(given: Mapping[str, Any]) -> None:
-    """Refuse what this house has not got: KMS keys, log groups as destinations."""
-    key = given.get("KmsKeyId")
-    if key:
-        if not _KEY_ID.fullmatch(key):
-            raise AwsError("InvalidKmsKeyIdException", f"KMS key ID {key} is not valid.")
-        raise AwsError("KmsKeyNotFoundException", f"KMS key {key} does not exist.")
+    """Refuse what this house has not got: log groups as destinations."""
     group, role = given.get("CloudWatchLogsLogGroupArn"), given.get("CloudWatchLogsRoleArn")
     if bool(group) != bool(role):
         raise AwsError(

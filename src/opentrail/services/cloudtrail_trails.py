@@ -34,6 +34,7 @@ from opentrail.services.cloudtrail_find import (
     seen_trails,
     trails_of,
 )
+from opentrail.services.cloudtrail_key import check_key_access, with_key
 from opentrail.services.cloudtrail_organization import not_management, trail_organization
 from opentrail.state import Unit
 
@@ -67,8 +68,9 @@ async def create_trail(call: Call, unit: Unit) -> Shape:
     _check_name(unit, config)
     _check_quota(unit, config)
     await look_at_bucket(call, unit, config)
-    config = _configured(config, given)
+    config = with_key(_configured(config, given), given, unit)
     await check_bucket_access(call, unit, config)
+    await check_key_access(call, unit, config)
     await check_topic_access(call, unit, config)
     trail = Trail(
         id=unit.house.clock.token(TRAIL_ID_LENGTH, _ID_ALPHABET),
@@ -96,9 +98,11 @@ async def update_trail(call: Call, unit: Unit) -> Shape:
         _check_quota(unit, config, besides=trail)
     if config.bucket != old.bucket:
         await look_at_bucket(call, unit, config)
-    config = _configured(config, call.input)
+    config = with_key(_configured(config, call.input), call.input, unit)
     if _destination(config) != _destination(old):
         await check_bucket_access(call, unit, config)
+    if config.kms_key and (config.kms_key, *_destination(config)) != (old.kms_key, *_destination(old)):
+        await check_key_access(call, unit, config)
     if config.topic_arn != old.topic_arn:
         await check_topic_access(call, unit, config)
     save(trail, config, unit)
@@ -244,6 +248,8 @@ def describe_settings(config: TrailConfig) -> Shape:
     if config.topic_arn:
         shape["SnsTopicName"] = config.topic_arn.rpartition(":")[2]
         shape["SnsTopicARN"] = config.topic_arn
+    if config.kms_key:
+        shape["KmsKeyId"] = config.kms_key
     return shape | {
         "IncludeGlobalServiceEvents": config.global_events,
         "IsMultiRegionTrail": config.multi_region,

@@ -46,28 +46,33 @@ def no_key(place: Place) -> AwsError:
 
 
 def place_of(call: Call, unit: Unit, ref: str, *, by_alias: bool = True) -> Place:
-    """Where the key lies that `ref` means, be it there or not; raises NotFoundException."""
-    account, region, name = call.account_id, call.region, ref
+    """Where the key lies that the call means by `ref`, be it there or not; raises NotFoundException."""
+    return place_in(unit, call.account_id, call.region, ref, by_alias=by_alias)
+
+
+def place_in(unit: Unit, account_id: str, region: str, ref: str, *, by_alias: bool = True) -> Place:
+    """The same for any account and region that asks."""
+    account, name = account_id, ref
     found = _ARN.fullmatch(ref)
     if found is not None:
-        region, account, name = found[1], found[2], found[3]
-        if region != call.region:
-            raise AwsError("NotFoundException", f"Invalid arn {region}", 400)
-        name = name.removeprefix("key/")
+        if found[1] != region:
+            raise AwsError("NotFoundException", f"Invalid arn {found[1]}", 400)
+        account, name = found[2], found[3].removeprefix("key/")
     if by_alias and name.startswith(ALIAS):
-        return _aliased(call, unit, account, region, name)
+        return _aliased(unit, Place(account, region, name), own=account == account_id)
     if not _KEY_ID.fullmatch(name):
         raise AwsError("NotFoundException", f"Invalid keyId '{ref[:256]}'", 400)
     return Place(account, region, name)
 
 
-def _aliased(call: Call, unit: Unit, account: str, region: str, name: str) -> Place:
-    alias = ALIASES.get(unit, account, region, name)
+def _aliased(unit: Unit, named: Place, *, own: bool) -> Place:
+    """Where the key of an alias lies; `named` has the alias in place of the key's id."""
+    alias = ALIASES.get(unit, *named)
     if alias is not None:
-        return Place(account, region, alias.key_id)
-    if name in MANAGED and account == call.account_id:
-        return _managed(unit, account, region, name).place
-    raise AwsError("NotFoundException", f"Alias {alias_arn(account, region, name)} is not found.", 400)
+        return named._replace(key_id=alias.key_id)
+    if named.key_id in MANAGED and own:
+        return _managed(unit, *named).place
+    raise AwsError("NotFoundException", f"Alias {alias_arn(*named)} is not found.", 400)
 
 
 def _managed(unit: Unit, account: str, region: str, name: str) -> Key:
