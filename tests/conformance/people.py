@@ -77,6 +77,12 @@ def _canonical_id(server: ServerProcess, key: tuple[str, str]) -> str:
     return owner
 
 
+def _new_key(server: ServerProcess, person: Person) -> str:
+    """The ARN of a key of the person's account, as S3's answers name it."""
+    made: str = server.client("kms", person.key).create_key()["KeyMetadata"]["Arn"]
+    return made
+
+
 def write_configuration(path: Path, server: ServerProcess, people: dict[str, Person], day_seconds: int) -> None:
     """The suite's configuration. No storage classes are named: that would double the tests and change none."""
     made = configparser.RawConfigParser()
@@ -92,6 +98,8 @@ def write_configuration(path: Path, server: ServerProcess, people: dict[str, Per
             "secret_key": person.key[1],
             "tenant": person.account,
         }
+    main = people["s3 main"]
+    made["s3 main"].update({"kms_keyid": _new_key(server, main), "kms_keyid2": _new_key(server, main)})
     made["s3 main"].update({"api_name": LOCATION, "lc_debug_interval": str(day_seconds)})
     with path.open("w") as file:
         made.write(file)

@@ -270,7 +270,7 @@ def test_a_wrapper_opens_in_its_own_place_alone(s3: Any, world: World, key: str)
     assert refused(s3.get_object)[0] == "KMS.InvalidCiphertextException"
 
 
-def test_strangers_and_old_signatures_are_refused(s3: Any, world: World, stranger: Any, key: str):
+def test_strangers_are_refused(s3: Any, world: World, stranger: Any, key: str):
     s3.put_object(Bucket=BUCKET, Key="k", Body=b"x", **KMS, SSEKMSKeyId=key)
     s3.delete_public_access_block(Bucket=BUCKET)
     public = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
@@ -287,3 +287,35 @@ def test_a_policy_that_asks_for_the_key(s3: Any, key: str):
     s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     assert refused(s3.put_object, Body=b"x", **KMS)[1] == 403
     assert s3.put_object(Bucket=BUCKET, Key="k", Body=b"x", **KMS, SSEKMSKeyId=key)["SSEKMSKeyId"] == key
+
+
+def test_another_key_for_an_object_that_stays_where_it_is(s3: Any, world: World, kms: Any, key: str):
+    other = kms.create_key()["KeyMetadata"]["Arn"]
+    for name, size in (("k", 100), ("large", 100_000)):
+        put = s3.put_object(Bucket=BUCKET, Key=name, Body=MARK * size, ServerSideEncryption="AES256")
+        for arn, shared in ((key, False), (other, True)):
+            wanted = {"SSEKMS": {"KMSKeyArn": arn, "BucketKeyEnabled": shared}}
+            s3.update_object_encryption(Bucket=BUCKET, Key=name, ObjectEncryption=wanted)
+            got = s3.get_object(Bucket=BUCKET, Key=name)
+            assert (got["Body"].read(), got["ETag"]) == (MARK * size, put["ETag"])
+            assert (got["SSEKMSKeyId"], got.get("BucketKeyEnabled", False)) == (arn, shared)
+    kms.disable_key(KeyId=key)
+    assert s3.get_object(Bucket=BUCKET, Key="k")["Body"].read() == MARK * 100
+    wanted = {"SSEKMS": {"KMSKeyArn": key}}
+    assert refused(s3.update_object_encryption, ObjectEncryption=wanted)[0] == "KMS.DisabledException"
+    stranger = {"SSEKMS": {"KMSKeyArn": other.replace(ACCOUNT, "1" * 12)}}
+    assert refused(s3.update_object_encryption, ObjectEncryption=stranger)[:2] == ("AccessDenied", 403)
+    s3.put_object(Bucket=BUCKET, Key="k", Body=b"x")
+    assert (
+        refused(s3.update_object_encryption, ObjectEncryption={"SSEKMS": {"KMSKeyArn": other}})[0] == "InvalidRequest"
+    )
+    s3.put_object(Bucket=BUCKET, Key="k", Body=b"x", ServerSideEncryption="aws:kms:dsse")
+    assert (
+        refused(s3.update_object_encryption, ObjectEncryption={"SSEKMS": {"KMSKeyArn": other}})[0] == "InvalidRequest"
+    )
+    assert (
+        refused(s3.update_object_encryption, ObjectEncryption={"SSEKMS": {"KMSKeyArn": "alias/a-name-that-is-no-arn"}})[
+            1
+        ]
+        == 400
+    )

@@ -31,6 +31,7 @@ from opentrail.services.s3 import (
     multipart,
     noticing,
     notification,
+    object_encryption,
     object_lambda,
     object_lock,
     objects,
@@ -51,6 +52,7 @@ from opentrail.services.s3 import (
 from opentrail.services.s3.guard import guard
 
 FAMILIES = (
+    object_encryption,
     objects,
     listing,
     multipart,
