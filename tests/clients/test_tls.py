@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from botocore.exceptions import SSLError
@@ -18,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.clients.server_process import ServerProcess
 from tests.clients.trail_log import TrailLog, new_trail
+from tests.services.s3.soap_client import answer, envelope, fault, security
 
 
 def certificate(directory: Path) -> tuple[str, str]:
@@ -129,3 +133,19 @@ def test_plain_http_at_a_tls_port(secure: Secure) -> None:
     with pytest.raises(Exception, match=r"Connection|closed|reset"):
         plain.list_buckets()
     assert secure.client("s3").list_buckets()["Buckets"] is not None
+
+
+def test_soap_over_tls(secure: Secure, name: str):
+    """An envelope on a real socket, and its record as its bucket's owner finds it."""
+    key = secure.process.client("s3", verify=secure.chain)._request_signer._credentials
+    content = f"<Bucket>{name}</Bucket>" + security("CreateBucket", key.access_key, key.secret_key)
+    context = ssl.create_default_context(cafile=secure.chain)
+    request = Request(secure.process.url + "/soap", envelope("CreateBucket", content), {"Content-Type": "text/xml"})
+    with urlopen(request, context=context) as response:
+        assert answer(response.read(), "CreateBucket") is not None
+    assert name in [bucket["Name"] for bucket in secure.client("s3").list_buckets()["Buckets"]]
+    bad = envelope("DeleteBucket", f"<Bucket>{name}</Bucket>" + security("DeleteBucket", key.access_key, "guessed"))
+    spoiled = Request(request.full_url, bad, {"Content-Type": "text/xml"})
+    with pytest.raises(HTTPError) as refused:
+        urlopen(spoiled, context=context)
+    assert fault(refused.value.read())[0] == "soapenv:Client.SignatureDoesNotMatch"

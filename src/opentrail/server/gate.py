@@ -32,11 +32,13 @@ from opentrail.server.clock import SystemClock
 from opentrail.server.permit import Permit
 from opentrail.server.reading import Reader
 from opentrail.server.signing import BODY_BYTES_MAX, Signer
+from opentrail.server.soap import as_rest, dressed, fault_response, is_soap, read_soap, sign_soap
 from opentrail.service import Handler, Service
 from opentrail.state import House, Unit
 from opentrail.wire.answer import render_output
 from opentrail.wire.answer_error import render_error
 from opentrail.wire.route import Route, Unrouted, needs_form, route
+from opentrail.wire.soap import PATH as SOAP_PATH
 
 HOUSE_PATH = "/_opentrail/"
 """Where the server speaks for itself; no bucket name begins with an underscore."""
@@ -80,6 +82,8 @@ class Gate:
     async def _walk_request(self, request: HttpRequest) -> Response:
         if request.path.startswith(HOUSE_PATH):
             return self._answer_house(request)
+        if request.path.startswith(SOAP_PATH) and is_soap(request):
+            return await self._walk_soap(request)
         try:
             form = await request.body.read_all(BODY_BYTES_MAX) if needs_form(request) else b""
             where = route(self.house.models, request, self.house.settings.domain, form)
@@ -89,6 +93,25 @@ class Gate:
         call.raw_body = form
         try:
             await self._signer.sign(call, where)
+        except AwsError as error:
+            call.error = error
+            return await self._refuse(call, where)
+        return await self.walk(Walk(call, where))
+
+    async def _walk_soap(self, request: HttpRequest) -> Response:
+        """An envelope of S3's SOAP interface, as the REST request it stands for."""
+        try:
+            asked = await read_soap(request)
+            rest = as_rest(self.house, request, asked, self._clock.now())
+            where = route(self.house.models, rest, self.house.settings.domain)
+        except AwsError as error:
+            standard = self.house.models.standard_error("s3", error.code) or (400, "")
+            status, message = error.status or standard[0], error.message or standard[1]
+            return fault_response(error, status, message, self._clock.s3_request_id(), self._clock.s3_host_id())
+        where.soap = asked.operation
+        call = self.open_call(rest, where)
+        try:
+            sign_soap(self.house, call, asked)
         except AwsError as error:
             call.error = error
             return await self._refuse(call, where)
@@ -270,6 +293,8 @@ class Gate:
             response = self._render_error(call, where.protocol, call.error)
         else:
             response = self._render_output(call, where)
+        if where.soap:
+            return dressed(call, where, response)
         if "origin" in call.request.headers:
             self._tell_browser(call, where, response)
         return response
@@ -355,7 +380,8 @@ class Gate:
         await self._settle_blobs(call, Writes())
         message = "The call could not be made durable and did not happen. Please try again."
         error = AwsError("ServiceUnavailable", message, 503, headers={"Retry-After": "1"})
-        return self._render_error(call, where.protocol, error)
+        response = self._render_error(call, where.protocol, error)
+        return dressed(call, where, response) if where.soap else response
 
 
 def not_implemented(operation: Operation) -> AwsError:

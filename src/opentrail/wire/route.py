@@ -58,6 +58,8 @@ class Route(msgspec.Struct):
     key: str = ""
     virtual_host: bool = False
     region: str = ""
+    soap: str = ""
+    """The SOAP operation, when the answer is to be an envelope."""
 
 
 class Unrouted(AwsError):
