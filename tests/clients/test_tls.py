@@ -21,7 +21,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.clients.server_process import ServerProcess
 from tests.clients.trail_log import TrailLog, new_trail
-from tests.services.s3.soap_client import answer, envelope, fault, security
+from tests.services.s3.soap_client import answer as told
+from tests.services.s3.soap_client import envelope, fault, security
 
 
 def certificate(directory: Path) -> tuple[str, str]:
@@ -142,7 +143,7 @@ def test_soap_over_tls(secure: Secure, name: str):
     context = ssl.create_default_context(cafile=secure.chain)
     request = Request(secure.process.url + "/soap", envelope("CreateBucket", content), {"Content-Type": "text/xml"})
     with urlopen(request, context=context) as response:
-        assert answer(response.read(), "CreateBucket") is not None
+        assert told(response.read(), "CreateBucket") is not None
     assert name in [bucket["Name"] for bucket in secure.client("s3").list_buckets()["Buckets"]]
     bad = envelope("DeleteBucket", f"<Bucket>{name}</Bucket>" + security("DeleteBucket", key.access_key, "guessed"))
     spoiled = Request(request.full_url, bad, {"Content-Type": "text/xml"})
