@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opentrail.errors import AwsError
+from opentrail.rows.cloudtrail import TrailConfig
 from opentrail.services.cloudtrail_checks import (
     arn_of,
     check_bucket,
@@ -18,11 +19,13 @@ from opentrail.services.cloudtrail_checks import (
     check_tags,
     check_topic,
     check_trail_name,
-    check_unsupported,
     parse_trail,
 )
+from opentrail.services.cloudtrail_log_group import with_log_group
 
 ACCOUNT = "123456789012"
+TRAIL = TrailConfig("t", ACCOUNT, "us-east-1", "b", 0.0)
+GROUP = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:"
 CHECKS: list[Callable[[str], object]] = [
     check_trail_name,
     check_bucket,
@@ -32,7 +35,8 @@ CHECKS: list[Callable[[str], object]] = [
     lambda text: parse_trail(f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/{text}", ACCOUNT, "us-east-1"),
     lambda text: check_topic(text, ACCOUNT, "us-east-1"),
     lambda text: check_tags([{"Key": text, "Value": text}]),
-    lambda text: check_unsupported({"KmsKeyId": text, "CloudWatchLogsRoleArn": text}),
+    lambda text: with_log_group(TRAIL, {"CloudWatchLogsLogGroupArn": text, "CloudWatchLogsRoleArn": text}),
+    lambda text: with_log_group(TRAIL, {"CloudWatchLogsLogGroupArn": f"{GROUP}{text}:*", "CloudWatchLogsRoleArn": "x"}),
 ]
 
 

@@ -76,7 +76,7 @@ async def test_names_are_checked(name, message):
         ({"CloudWatchLogsLogGroupArn": "arn:x"}, "InvalidCloudWatchLogsRoleArnException"),
         (
             {"CloudWatchLogsLogGroupArn": "arn:x", "CloudWatchLogsRoleArn": "arn:y"},
-            "CloudWatchLogsDeliveryUnavailableException",
+            "InvalidCloudWatchLogsLogGroupArnException",
         ),
         ({"IsOrganizationTrail": True}, "OrganizationsNotInUseException"),
         ({"IsMultiRegionTrail": True, "IncludeGlobalServiceEvents": False}, "InvalidParameterCombinationException"),

@@ -69,6 +69,9 @@ class TrailConfig(Row, frozen=True):
     deleted: bool = False
     organization_id: str = ""
     """Of an organization trail, which logs for every account that belongs to the organization; `account_id` manages it."""
+    log_group_arn: str = ""
+    log_role_arn: str = ""
+    """The log group that it delivers to as well, ending `:*`, and the role in which it does; both or neither."""
 
     @property
     def arn(self) -> str:

@@ -44,7 +44,7 @@ class Period:
             self._selects = wanted_by(config.event_selectors, config.advanced_event_selectors)
         if not self._selects(record):
             return False
-        return config.recursive or not (is_delivery_into(config.bucket, record) or is_delivery_key(record))
+        return config.recursive or not _is_own_delivery(config, record)
 
 
 class Timeline:
@@ -243,6 +243,19 @@ def is_delivery_into(bucket: str, record: RecordHead) -> bool:
         and record.user_identity.invoked_by == DELIVERY_PRINCIPAL
         and any(found.arn == f"arn:aws:s3:::{bucket}" for found in record.resources)
     )
+
+
+def _is_own_delivery(config: TrailConfig, record: RecordHead) -> bool:
+    """Is this CloudTrail delivering for such a trail? Looked into for CloudTrail's own calls only."""
+    if record.user_identity.invoked_by != DELIVERY_PRINCIPAL:
+        return False
+    into_bucket = is_delivery_into(config.bucket, record) or is_delivery_key(record)
+    return into_bucket or is_delivery_into_group(config.log_group_arn, record)
+
+
+def is_delivery_into_group(group_arn: str, record: RecordHead) -> bool:
+    """Is this CloudTrail itself putting events into the log group (whose ARN ends `:*`), in a trail's role?"""
+    return record.event_name == "PutLogEvents" and any(f"{found.arn}:*" == group_arn for found in record.resources)
 
 
 def _in_reach(config: TrailConfig, record: RecordHead) -> bool:

@@ -27,6 +27,7 @@ from opentrail.followers.notifications import NotificationsFollower
 from opentrail.followers.queues import QueuesFollower
 from opentrail.followers.rules import RulesFollower
 from opentrail.followers.topics import TopicsFollower
+from opentrail.followers.trail_log_groups import TrailLogGroupsFollower
 from opentrail.model.load import load_models
 from opentrail.ports import Follower
 from opentrail.rows.sqs import BELL
@@ -40,7 +41,7 @@ from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.service import Service
 from opentrail.services import cloudtrail, codepipeline, events, iam, kms, logs, organizations, s3control, sns, sqs, sts
-from opentrail.services.identity import ensure_root
+from opentrail.services.identity import credentials_holder, ensure_root
 from opentrail.services.kms_due import due_step
 from opentrail.services.s3 import service as s3
 from opentrail.services.s3.inventory_list import list_page
@@ -170,6 +171,7 @@ def _followers(house: House) -> list[Follower]:
         NotificationsFollower(house),
         LogKeepingFollower(house),
         AccessLogFollower(house),
+        TrailLogGroupsFollower(house, credentials_holder),
     ]
 
 

@@ -106,20 +106,6 @@ def check_topic(given: str, account_id: str, region: str) -> str:
     return given if given.startswith("arn:") else f"arn:aws:sns:{region}:{account_id}:{given}"
 
 
-def check_unsupported(given: Mapping[str, Any]) -> None:
-    """Refuse what this house has not got: log groups as destinations."""
-    group, role = given.get("CloudWatchLogsLogGroupArn"), given.get("CloudWatchLogsRoleArn")
-    if bool(group) != bool(role):
-        raise AwsError(
-            f"InvalidCloudWatchLogs{'RoleArn' if group else 'LogGroupArn'}Exception",
-            "A log group ARN and a role ARN must be given together.",
-        )
-    if group:
-        raise AwsError(
-            "CloudWatchLogsDeliveryUnavailableException", "Delivery to CloudWatch Logs is not available in this Region."
-        )
-
-
 def check_tags(tags: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Tags by key; raises InvalidTagParameterException or TagsLimitExceededException."""
     found: dict[str, str] = {}

@@ -14,6 +14,7 @@ from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.record.event_selectors import DEFAULT_SELECTORS, check_advanced, check_basic
 from opentrail.rows.cloudtrail import DELIVERY_STATUS, DIGEST_STATUS, DeliveryStatus, DigestStatus, place_of
+from opentrail.rows.trail_log_groups import LOG_GROUP_STATUS, LogGroupStatus
 from opentrail.service import Service
 from opentrail.services.cloudtrail_find import config_of, find_own_trail, find_trail, guard_trail
 from opentrail.services.cloudtrail_trails import save
@@ -110,15 +111,18 @@ async def get_trail_status(call: Call, unit: Unit) -> Shape:
     place = place_of(config_of(trail, unit), call.account_id, call.region)
     delivery = DELIVERY_STATUS.get(unit, trail.id, place) or DeliveryStatus()
     digest = DIGEST_STATUS.get(unit, trail.id, place) or DigestStatus()
+    group = LOG_GROUP_STATUS.get(unit, trail.id) or LogGroupStatus()
     texts: Shape = {
         "LatestDeliveryError": delivery.error,
         "LatestNotificationError": delivery.notification_error,
         "LatestDigestDeliveryError": digest.error,
+        "LatestCloudWatchLogsDeliveryError": group.error,
     }
     times: Shape = {
         "LatestDeliveryTime": delivery.delivered_at,
         "LatestNotificationTime": delivery.notified_at,
         "LatestDigestDeliveryTime": digest.delivered_at,
+        "LatestCloudWatchLogsDeliveryTime": group.delivered_at,
         "StartLoggingTime": trail.started_at,
         "StopLoggingTime": trail.stopped_at,
     }

@@ -21,7 +21,6 @@ from opentrail.services.cloudtrail_checks import (
     check_tags,
     check_topic,
     check_trail_name,
-    check_unsupported,
     parse_trail,
 )
 from opentrail.services.cloudtrail_find import (
@@ -35,6 +34,7 @@ from opentrail.services.cloudtrail_find import (
     trails_of,
 )
 from opentrail.services.cloudtrail_key import check_key_access, with_key
+from opentrail.services.cloudtrail_log_group import check_log_group_access, log_group_settings, with_log_group
 from opentrail.services.cloudtrail_organization import not_management, trail_organization
 from opentrail.state import Unit
 
@@ -72,6 +72,7 @@ async def create_trail(call: Call, unit: Unit) -> Shape:
     await check_bucket_access(call, unit, config)
     await check_key_access(call, unit, config)
     await check_topic_access(call, unit, config)
+    await check_log_group_access(call, unit, config)
     trail = Trail(
         id=unit.house.clock.token(TRAIL_ID_LENGTH, _ID_ALPHABET),
         name=name,
@@ -105,6 +106,8 @@ async def update_trail(call: Call, unit: Unit) -> Shape:
         await check_key_access(call, unit, config)
     if config.topic_arn != old.topic_arn:
         await check_topic_access(call, unit, config)
+    if log_group_settings(config) != log_group_settings(old) or config.organization_id != old.organization_id:
+        await check_log_group_access(call, unit, config)
     save(trail, config, unit)
     return describe_settings(config)
 
@@ -198,8 +201,7 @@ def _configured(config: TrailConfig, given: Mapping[str, Any]) -> TrailConfig:
         changes["validation"] = given["EnableLogFileValidation"]
     if "RecursiveLogging" in given:
         changes["recursive"] = given["RecursiveLogging"]
-    check_unsupported(given)
-    return msgspec.structs.replace(config, **changes)
+    return with_log_group(msgspec.structs.replace(config, **changes), given)
 
 
 def _reach(config: TrailConfig, given: Mapping[str, Any]) -> dict[str, bool]:
@@ -251,6 +253,7 @@ def describe_settings(config: TrailConfig) -> Shape:
     if config.kms_key:
         shape["KmsKeyId"] = config.kms_key
     return shape | {
+        **log_group_settings(config),
         "IncludeGlobalServiceEvents": config.global_events,
         "IsMultiRegionTrail": config.multi_region,
         "TrailARN": config.arn,

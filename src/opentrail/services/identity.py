@@ -120,6 +120,11 @@ def find_credentials(unit: Unit, access_key_id: str, session_token: str, *, s3: 
     return credentials
 
 
+def credentials_holder(unit: Unit, access_key_id: str, session_token: str) -> Principal:
+    """Whose temporary credentials these are; raises as `find_credentials`."""
+    return find_credentials(unit, access_key_id, session_token).principal
+
+
 def _holder(unit: Unit, key: AccessKey) -> User | Account | None:
     if key.user_name:
         return USERS.get(unit, key.account_id, key.user_name.lower())
