@@ -26,6 +26,7 @@ demo: $(READY)
 	KEEP=$(KEEP) $(BIN)/python examples/demo.py
 
 test: $(READY)
+	$(BIN)/python -m tests.clients.environments
 	$(BIN)/python -m pytest
 
 lint: $(READY)

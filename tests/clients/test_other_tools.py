@@ -1,4 +1,4 @@
-"""s3cmd and rclone, where they are installed, with the configuration that the README shows."""
+"""s3cmd, in an environment of its own, and rclone, where it is installed, with the configuration that the README shows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.environments import python_clients
 from tests.clients.server_process import ROOT_KEY, ROOT_SECRET, ServerProcess
 
 Run = Callable[..., str]
@@ -54,12 +55,13 @@ def s3cmd_config(server: ServerProcess, *, old_signature: bool) -> str:
 
 @pytest.fixture(params=["SigV4", "SigV2"])
 def s3cmd(server: ServerProcess, tmp_path: Path, request: pytest.FixtureRequest) -> Run:
-    program = shutil.which("s3cmd")
-    if program is None:
-        pytest.skip("s3cmd is not installed")
+    programs = python_clients()
     config = tmp_path / "s3cfg"
     config.write_text(s3cmd_config(server, old_signature=request.param == "SigV2"))
-    return lambda *arguments: run([program, "-c", str(config), "--no-progress", *arguments], server.environment())
+    return lambda *arguments: run(
+        [str(programs / "python"), str(programs / "s3cmd"), "-c", str(config), "--no-progress", *arguments],
+        server.environment(),
+    )
 
 
 def test_s3cmd(s3cmd: Run, folder: Path, tmp_path: Path, name: str) -> None:
