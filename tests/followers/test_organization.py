@@ -13,10 +13,12 @@ from opentrail.ports import Line
 from opentrail.record.event_selectors import read_record
 from opentrail.rows.cloudtrail import CHAINS, DELIVERY_STATUS, TRAILS
 from opentrail.rows.organizations import (
+    DELEGATES,
     MEMBERS,
     MEMBERSHIPS,
     ORGANIZATIONS,
     TRUSTED,
+    Delegate,
     Member,
     Membership,
     Organization,
@@ -203,3 +205,30 @@ async def test_who_may_not_make_one():
     )
     gone = {"DelegatedAdminAccountId": MEMBER}
     assert await refused(house, "DeregisterOrganizationDelegatedAdmin", gone) == "AccountNotRegisteredException"
+
+
+async def test_a_step_that_never_became_durable_is_taken_back():
+    house = await organization_house()
+    timelines = Timelines(house.ledger)
+    timelines.refresh()
+    before = dict(house.ledger.rows), list(house.ledger._keys)
+    await change(house, MEMBER, joins=True)
+    timelines.refresh()
+    line = read_record(record("Put", recipientAccountId=MEMBER))
+    seq = house.ledger.head() + 1
+    assert timelines.logged(line, seq)
+    house.ledger.rows, house.ledger._keys = before
+    await change(house, STRANGER, joins=True)
+    timelines.refresh()
+    assert not timelines.logged(line, seq + 10)
+    assert timelines.logged(read_record(record("Put", recipientAccountId=STRANGER)), seq + 10)
+
+
+async def test_a_delegate_needs_the_management_accounts_role():
+    house = await organization_house()
+    unit = Unit(house, NOW)
+    put_member(unit, ORGANIZATION, MEMBER, Member(NOW, "INVITED"))
+    DELEGATES.put(unit, Delegate(NOW), ORGANIZATION.id, "cloudtrail.amazonaws.com", MEMBER)
+    await house.ledger.commit(unit.writes, ())
+    given = {"Name": "theirs", "S3BucketName": BUCKET, "IsOrganizationTrail": True}
+    assert await refused(house, "CreateTrail", given, account=MEMBER) == "NoManagementAccountSLRExistsException"

@@ -48,9 +48,11 @@ class Member(Row, frozen=True):
 
 
 class Step(Row, frozen=True):
-    """An account that came in or went. Keyed by organization, account and number. Accounts that came in before steps were
-    kept have none for that."""
+    """An account that came into an organization or left it. Keyed by a number that grows by one with each step of anybody's.
+    Accounts that came in before steps were kept have none for that."""
 
+    organization_id: str
+    account_id: str
     joined: bool
 
 
@@ -105,11 +107,10 @@ class Invitation(Row, frozen=True):
     account_id: str
 
 
-class MembersChange(Row, frozen=True):
-    """The newest step of anybody's; readers hold on to theirs until this row differs."""
+class LastStep(Row, frozen=True):
+    """The newest step; readers hold on to theirs until this row differs."""
 
-    organization_id: str
-    account_id: str
+    number: int
 
 
 STEP_DIGITS = 10
@@ -119,13 +120,13 @@ ORGANIZATIONS = Table("organization", Organization)
 MEMBERS = Table("organization-member", Member)
 MEMBERSHIPS = Table("organization-of-account", Membership)
 CREATIONS = Table("organization-creation", Creation)
-STEPS = Table("organization-step", Step)
+STEPS = Table("organization-steps", Step)
 TRUSTED = Table("organization-service", TrustedService)
 DELEGATES = Table("organization-delegate", Delegate)
 HANDSHAKES = Table("organization-handshake", Handshake)
 INVITATIONS = Table("organization-invitation", Invitation)
-MEMBERS_CHANGES = Table("organization-members-change", MembersChange)
-MEMBERS_CHANGE_KEY: Key = MEMBERS_CHANGES.key("")
+LAST_STEPS = Table("organization-last-step", LastStep)
+LAST_STEP_KEY: Key = LAST_STEPS.key("")
 
 
 def organization_of(unit: Unit, account_id: str) -> Organization | None:
@@ -138,20 +139,21 @@ def put_member(unit: Unit, organization: Organization, account_id: str, member: 
     """Take an account in: the member with what leads to it. It belongs to the organization from this commit on."""
     MEMBERS.put(unit, member, organization.id, account_id)
     MEMBERSHIPS.put(unit, Membership(organization.id), account_id)
-    _put_step(unit, organization.id, account_id, Step(joined=True))
+    _put_step(unit, Step(organization.id, account_id, joined=True))
 
 
 def drop_member(unit: Unit, organization: Organization, account_id: str) -> None:
     """Let an account go; this commit is the last of its membership."""
     MEMBERS.delete(unit, organization.id, account_id)
     MEMBERSHIPS.delete(unit, account_id)
-    _put_step(unit, organization.id, account_id, Step(joined=False))
+    _put_step(unit, Step(organization.id, account_id, joined=False))
 
 
-def _put_step(unit: Unit, organization_id: str, account_id: str, step: Step) -> None:
-    number = sum(1 for _ in STEPS.all(unit, organization_id, account_id))
-    STEPS.put(unit, step, organization_id, account_id, f"{number:0{STEP_DIGITS}d}")
-    MEMBERS_CHANGES.put(unit, MembersChange(organization_id, account_id), "")
+def _put_step(unit: Unit, step: Step) -> None:
+    last = LAST_STEPS.get(unit, "")
+    number = 1 if last is None else last.number + 1
+    STEPS.put(unit, step, f"{number:0{STEP_DIGITS}d}")
+    LAST_STEPS.put(unit, LastStep(number), "")
 
 
 def is_delegate(unit: Unit, organization: Organization, service: str, account_id: str) -> bool:

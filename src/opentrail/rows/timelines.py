@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from opentrail.ports import Key, Ledger, Seq, Versioned
 from opentrail.record.event_selectors import Predicate, RecordHead, wanted_by
 from opentrail.rows.cloudtrail import CHANGE_KEY, CONFIGS, DELIVERY_PRINCIPAL, TrailConfig
-from opentrail.rows.organizations import MEMBERS, MEMBERS_CHANGE_KEY, STEPS
+from opentrail.rows.organizations import LAST_STEP_KEY, MEMBERS, STEPS
 from opentrail.state import SCAN_PAGE
 
 GLOBAL_SOURCES = frozenset({"iam.amazonaws.com", "cloudfront.amazonaws.com", "route53.amazonaws.com"})
@@ -174,28 +174,42 @@ class Members:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._seen: Versioned | None = None
-        self._fresh = False
+        self._last: tuple[Key, Versioned | None] | None = None
+        """The last step that was read, its key empty before the first; None until members are first asked for."""
         self._steps: dict[str, dict[str, list[tuple[Seq, bool]]]] = {}
         """Account → organization → (Seq, joined), in order."""
         self.newest: Seq = 0
         """The last change of all."""
 
     def refresh(self) -> bool:
-        """Take over changes; True if there were any."""
-        change = self._ledger.get(MEMBERS_CHANGE_KEY)
-        if self._fresh and change == self._seen:
+        """Take over changes; True if there were any. Reads only what is new, unless a step that was seen has been taken
+        back since (its commit never became durable)."""
+        change = self._ledger.get(LAST_STEP_KEY)
+        if self._last is not None and change == self._seen:
             return False
-        self._seen, self._fresh = change, True
-        self._steps = {}
-        for key, row in scan_rows(self._ledger, STEPS.key("")):
-            organization_id, account_id, _ = STEPS.parts(key)
-            steps = self._steps.setdefault(account_id, {}).setdefault(organization_id, [])
-            steps.append((row.version, STEPS.decode(row.value).joined))
-            self.newest = max(self.newest, row.version)
+        self._seen = change
+        if self._last is None or (self._last[0] and self._ledger.get(self._last[0]) != self._last[1]):
+            self._start()
+        last = self._last or (b"", None)
+        for key, row in scan_rows(self._ledger, STEPS.key(""), last[0]):
+            step = STEPS.decode(row.value)
+            steps = self._steps.setdefault(step.account_id, {}).setdefault(step.organization_id, [])
+            steps.append((row.version, step.joined))
+            self.newest, last = row.version, (key, row)
+        self._last = last
+        return True
+
+    def _start(self) -> None:
+        """Begin with the members from before steps were kept: those of no step."""
+        self._last, self._steps, self.newest = None, {}, 0
+        stepped = {
+            (step.organization_id, step.account_id)
+            for step in (STEPS.decode(row.value) for _, row in scan_rows(self._ledger, STEPS.key("")))
+        }
         for key, _ in scan_rows(self._ledger, MEMBERS.key("")):
             organization_id, account_id = MEMBERS.parts(key)
-            self._steps.setdefault(account_id, {}).setdefault(organization_id, [(0, True)])
-        return True
+            if (organization_id, account_id) not in stepped:
+                self._steps.setdefault(account_id, {})[organization_id] = [(0, True)]
 
     def organizations_at(self, account_id: str, seq: Seq) -> list[str]:
         """The organizations that the account belonged to at a line; the lines of the calls that made it a member and ended
@@ -224,9 +238,8 @@ def _belonged(steps: Sequence[tuple[Seq, bool]], seq: Seq) -> bool:
     return belongs
 
 
-def scan_rows(ledger: Ledger, prefix: Key) -> Iterator[tuple[Key, Versioned]]:
-    """Every row below a prefix, in order, a page at a time."""
-    after = b""
+def scan_rows(ledger: Ledger, prefix: Key, after: Key = b"") -> Iterator[tuple[Key, Versioned]]:
+    """Every row below a prefix and behind a key, in order, a page at a time."""
     while True:
         rows = ledger.scan(prefix, after, SCAN_PAGE)
         yield from rows

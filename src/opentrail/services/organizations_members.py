@@ -78,7 +78,7 @@ def _shape(unit: Unit, row: Handshake) -> Shape:
         "Id": row.id,
         "Arn": handshake_arn(unit, row),
         "Parties": [
-            {"Id": row.organization_id.removeprefix("o-"), "Type": "ORGANIZATION"},
+            {"Id": row.organization_id, "Type": "ORGANIZATION"},
             {"Id": row.target, "Type": row.target_type},
         ],
         "State": _state(unit, row),
