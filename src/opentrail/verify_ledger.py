@@ -87,7 +87,7 @@ class LedgerFile:
         found: dict[str, Waiting] = {}
         arns: dict[str, str] = {}
         for parts, version, row in self._rows("trail_config"):
-            arns[parts[0]] = f"arn:aws:cloudtrail:{row['home_region']}:{row['account_id']}:trail/{row['name']}"
+            arns[parts[0]] = trail_arn(row["home_region"], row["account_id"], row["name"])
             found.setdefault(parts[0], Waiting(after=version - 1, since=version))
         for parts, _, row in self._rows("trail_cursor"):
             if parts[0] in found:
@@ -111,3 +111,12 @@ class LedgerFile:
             except msgspec.MsgspecError as error:
                 raise LedgerUnreadable(f"a row of {table} cannot be read: {error}") from error
             yield key[len(prefix) :].decode("utf-8", "replace").split("\0"), version, row
+
+
+def partition_of(region: str) -> str:
+    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def trail_arn(region: str, account_id: str, name: str) -> str:
+    """A trail's ARN, in the partition of its region."""
+    return f"arn:{partition_of(region)}:cloudtrail:{region}:{account_id}:trail/{name}"

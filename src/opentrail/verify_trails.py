@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from opentrail.verify_ledger import partition_of, trail_arn
+
 GLOBAL = ("iam.amazonaws.com", "cloudfront.amazonaws.com", "route53.amazonaws.com")
 """Services whose events are in us-east-1 and left out by IncludeGlobalServiceEvents false."""
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
@@ -80,6 +82,8 @@ class Trail:
 
     def logs(self, head: Head) -> bool:
         if not self.logging or not self.known:
+            return False
+        if self.everywhere and partition_of(head.aws_region) != partition_of(self.home):
             return False
         if not self.everywhere and head.aws_region != self.home:
             return False
@@ -167,7 +171,7 @@ def _copy(trail: Trail) -> Trail:
 def _arn(name: str, head: Head) -> str:
     if name.startswith("arn:"):
         return name
-    return f"arn:aws:cloudtrail:{head.aws_region}:{head.recipient_account_id}:trail/{name}"
+    return trail_arn(head.aws_region, head.recipient_account_id, name)
 
 
 def _object(raw: msgspec.Raw) -> dict[str, Any]:

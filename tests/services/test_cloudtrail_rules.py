@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from opentrail.errors import AwsError
-from tests.followers.trail_house import ACCOUNT, BUCKET, invoke, refused, trail_house
+from opentrail.record.event_selectors import read_record
+from opentrail.rows.timelines import Timelines
+from tests.followers.trail_house import ACCOUNT, BUCKET, invoke, record, refused, trail_house
 
 ARN = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
 
@@ -112,3 +114,23 @@ async def test_a_trail_has_no_resource_policy(name, arn, code):
     house = trail_house()
     await invoke(house, "CreateTrail", made())
     assert await refused(house, name, {"ResourceArn": arn, "ResourcePolicy": "{}"}) == code
+
+
+async def test_a_multi_region_trail_covers_the_regions_of_its_partition():
+    house = trail_house()
+    china = {"region": "cn-north-1"}
+    await invoke(house, "CreateTrail", made(IsMultiRegionTrail=True))
+    answer = await invoke(house, "CreateTrail", made(IsMultiRegionTrail=True), **china)
+    assert answer["TrailARN"] == f"arn:aws-cn:cloudtrail:cn-north-1:{ACCOUNT}:trail/main"
+    for where, arn in ((china, answer["TrailARN"]), ({"region": "eu-west-1"}, ARN)):
+        shown = (await invoke(house, "DescribeTrails", **where))["trailList"]
+        assert [each["TrailARN"] for each in shown] == [arn]
+        await invoke(house, "StartLogging", {"Name": arn}, region=arn.split(":")[3])
+    timelines = Timelines(house.ledger)
+    timelines.refresh()
+    seq = house.ledger.head() + 1
+    logged = [
+        [each.newest.home_region for each in timelines.logging(read_record(record("Put", awsRegion=region)), seq)]
+        for region in ("eu-west-1", "cn-northwest-1", "us-gov-west-1")
+    ]
+    assert logged == [["us-east-1"], ["cn-north-1"], []]

@@ -15,6 +15,7 @@ import msgspec
 from opentrail.call import Principal
 from opentrail.ports import Key, Seq
 from opentrail.record.event_selectors import DEFAULT_SELECTORS
+from opentrail.rows.events import partition
 from opentrail.state import Row, Table
 
 DELIVERY_PRINCIPAL = "cloudtrail.amazonaws.com"
@@ -294,4 +295,4 @@ def padded(number: int) -> str:
 
 
 def trail_arn(account_id: str, region: str, name: str) -> str:
-    return f"arn:aws:cloudtrail:{region}:{account_id}:trail/{name}"
+    return f"arn:{partition(region)}:cloudtrail:{region}:{account_id}:trail/{name}"

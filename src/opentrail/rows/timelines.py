@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from opentrail.ports import Key, Ledger, Seq, Versioned
 from opentrail.record.event_selectors import Predicate, RecordHead, wanted_by
 from opentrail.rows.cloudtrail import CHANGE_KEY, CONFIGS, DELIVERY_PRINCIPAL, TrailConfig
+from opentrail.rows.events import partition
 from opentrail.rows.organizations import LAST_STEP_KEY, MEMBERS, STEPS
 from opentrail.state import SCAN_PAGE
 
@@ -274,7 +275,7 @@ def is_delivery_into_group(group_arn: str, record: RecordHead) -> bool:
 def _in_reach(config: TrailConfig, record: RecordHead) -> bool:
     """Region and global events: does the trail cover where this happened?"""
     if config.multi_region:
-        return True
+        return partition(record.aws_region) == partition(config.home_region)
     if record.aws_region != config.home_region:
         return False
     return config.global_events or record.event_source not in GLOBAL_SOURCES

@@ -19,6 +19,7 @@ from opentrail.rows.cloudtrail import (
     padded,
     trail_arn,
 )
+from opentrail.rows.events import partition
 from opentrail.rows.organizations import is_delegate, organization_of
 from opentrail.services.cloudtrail_checks import arn_of, parse_trail
 from opentrail.services.cloudtrail_organization import not_management
@@ -93,14 +94,16 @@ def _check_delegate(call: Call, unit: Unit) -> None:
 def _shadow(name: str, call: Call, unit: Unit) -> Trail | None:
     """The multi-region trail of another region that goes by this name here."""
     for trail in trails_of(call.account_id, unit):
-        if trail.name == name and config_of(trail, unit).multi_region:
+        if trail.name == name and is_seen_from(trail, call.region, unit):
             return trail
     return None
 
 
 def is_seen_from(trail: Trail, region: str, unit: Unit) -> bool:
-    """At home, or as the shadow of a multi-region trail."""
-    return trail.home_region == region or config_of(trail, unit).multi_region
+    """At home, or as the shadow of a multi-region trail, which it has in every region of its partition."""
+    if trail.home_region == region:
+        return True
+    return partition(trail.home_region) == partition(region) and config_of(trail, unit).multi_region
 
 
 def config_of(trail: Trail, unit: Unit) -> TrailConfig:

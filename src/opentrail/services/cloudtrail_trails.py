@@ -13,6 +13,7 @@ import msgspec
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.cloudtrail import TRAILS, Trail, TrailConfig
+from opentrail.rows.events import partition
 from opentrail.service import Service
 from opentrail.services.cloudtrail_bucket import check_bucket_access, check_topic_access, look_at_bucket
 from opentrail.services.cloudtrail_checks import (
@@ -224,7 +225,8 @@ def _check_name(unit: Unit, config: TrailConfig, besides: Trail | None = None) -
     for trail in trails_of(config.account_id, unit):
         if trail.name != config.name or (besides is not None and trail.id == besides.id):
             continue
-        if config.multi_region or is_seen_from(trail, config.home_region, unit):
+        covered = config.multi_region and partition(trail.home_region) == partition(config.home_region)
+        if covered or is_seen_from(trail, config.home_region, unit):
             raise AwsError(
                 "TrailAlreadyExistsException", f"Trail {config.name} already exists for customer: {config.account_id}"
             )
@@ -233,7 +235,9 @@ def _check_name(unit: Unit, config: TrailConfig, besides: Trail | None = None) -
 def _check_quota(unit: Unit, config: TrailConfig, besides: Trail | None = None) -> None:
     """Raises MaximumNumberOfTrailsExceededException if a region that the trail covers is full."""
     others = [trail for trail in seen_trails(config.account_id, unit) if besides is None or trail.id != besides.id]
-    regions = {config.home_region, *(trail.home_region for trail in others if config.multi_region)}
+    own = partition(config.home_region)
+    covered = (trail.home_region for trail in others if partition(trail.home_region) == own)
+    regions = {config.home_region, *(covered if config.multi_region else ())}
     for region in sorted(regions):
         if sum(is_seen_from(trail, region, unit) for trail in others) >= TRAILS_PER_REGION_MAX:
             raise AwsError(
