@@ -20,6 +20,7 @@ from opentrail.model.shapes import Operation
 from opentrail.server.cli import main as command_line
 from opentrail.server.config import variable
 from opentrail.server.reference_limits import Limit, limits
+from opentrail.server.reference_tests import shown_tests
 from opentrail.server.wiring import SERVICES
 from opentrail.service import Service
 from opentrail.settings import is_hidden, setting_fields
@@ -122,13 +123,13 @@ def coverage_page() -> str:
         f"# What is built\n\n{GENERATED}\n"
         "Every operation of every AWS model has a name here, is routed, checked for its signature and permission, and\n"
         "recorded. Those not built answer `NotImplemented` (501) in the service's protocol, and the record says so.\n"
-        "Event name, category and readOnly are those of the record.\n\n"
-        + table(("Service", "Built", "Of"), [_count(service) for service in SERVICES.values()])
+        "Event name, category and readOnly are those of the record. The tests are those that call the operation, as they\n"
+        "say themselves.\n\n" + table(("Service", "Built", "Of"), [_count(service) for service in SERVICES.values()])
     ]
     for service in SERVICES.values():
         operations = load_models().service(service.name).operations
         rows = [_coverage_row(service, operation) for _, operation in sorted(operations.items())]
-        head = ("Operation", "", "Event name", "Category", "readOnly", "What it does")
+        head = ("Operation", "", "Event name", "Category", "readOnly", "What it does", "Tests")
         parts.append(f"\n## {_called(service)}\n\n" + table(head, rows))
     return "".join(parts)
 
@@ -146,6 +147,7 @@ def _coverage_row(service: Service, operation: Operation) -> tuple[str, ...]:
     handler = service.handlers.get(operation.name)
     facts = operation.facts
     described = "" if handler is None else _first_line(handler.__doc__)
+    tested = "" if handler is None else shown_tests(service.name, operation.name, is_shared(operation.name))
     return (
         operation.name,
         "NotImplemented" if handler is None else "works",
@@ -153,7 +155,13 @@ def _coverage_row(service: Service, operation: Operation) -> tuple[str, ...]:
         facts.category,
         "true" if facts.read_only else "false",
         described,
+        tested,
     )
+
+
+def is_shared(operation: str) -> bool:
+    """Is there an operation of that name in several of the built services?"""
+    return sum(operation in load_models().service(name).operations for name in SERVICES) > 1
 
 
 def _first_line(doc: str | None) -> str:
