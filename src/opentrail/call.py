@@ -184,6 +184,8 @@ class Resource:
 class Evidence(msgspec.Struct):
     """What only the handler knows and only the record shows."""
 
+    directory_arn: str = ""
+    """The ARN of the directory bucket that was touched; S3 Express then is the source of the event."""
     additional: dict[str, Any] = msgspec.field(default_factory=dict)
     """Extra members of additionalEventData (`SSEApplied`, `aclRequired`, `objectSize`, …)."""
     resources: list[Resource] = msgspec.field(default_factory=list)

@@ -29,6 +29,7 @@ PLANS_MAX: Final = 1_024
 """Operations whose fixed parts are kept in memory (each keeps its model there too)."""
 API_VERSIONS: Final = {"logs": "20140328", "events": "2015-10-07"}
 """Services whose records carry `apiVersion` (real records); the others have none."""
+EXPRESS_SOURCE: Final = "s3express.amazonaws.com"
 DENIED: Final = "AccessDenied"
 ENDPOINT_DENIED: Final = "VpceAccessDenied"
 ENDPOINT_DENIED_MESSAGE: Final = "The request was denied due to a VPC endpoint policy"
@@ -139,7 +140,7 @@ def _line(call: Call, plan: _Plan, asked: Any, answered: Any, recipient: Recipie
         EVENT_VERSION,
         foreign_identity(call.principal) if recipient.foreign else encoded_identity(call.principal),
         iso_second(int(call.finished_at or call.started_at)),
-        plan.event_source,
+        EXPRESS_SOURCE if call.evidence.directory_arn else plan.event_source,
         plan.event_name,
         plan.region or call.region,
         request.remote_ip,

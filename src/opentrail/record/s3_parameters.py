@@ -223,12 +223,14 @@ def resources(call: Call, owner: str) -> list[dict[str, str]]:
     shown: list[dict[str, str]] = []
     missing = call.error is not None and call.error.code == "NoSuchBucket"
     if bucket is not None and not missing and name not in WITHOUT_RESOURCES and call.operation.service.name == "s3":
-        arn = f"arn:aws:s3:::{bucket}"
-        entry = {"type": "AWS::S3::Bucket", "ARN": arn}
+        directory = call.evidence.directory_arn
+        arn = directory or f"arn:aws:s3:::{bucket}"
+        entry = {"type": "AWS::S3Express::DirectoryBucket" if directory else "AWS::S3::Bucket", "ARN": arn}
+        within = "AWS::S3Express::Object" if directory else "AWS::S3::Object"
         shown.append({"accountId": owner, **entry} if owner else entry)
         if name in PREFIXED:
             prefix = given.get("Prefix") or ""
-            shown.append({"type": "AWS::S3::Object", "ARNPrefix": f"{arn}/{prefix}"})
+            shown.append({"type": within, "ARNPrefix": f"{arn}/{prefix}"})
         elif given.get("Key") is not None:
-            shown.append({"type": "AWS::S3::Object", "ARN": f"{arn}/{given['Key']}"})
+            shown.append({"type": within, "ARN": f"{arn}/{given['Key']}"})
     return shown

@@ -2,6 +2,7 @@
 
     s3.bucket   bucket                       the bucket with what every request needs of it
     s3.owned    account bucket               the buckets of an account, for ListBuckets
+    s3.owned-directory  account region bucket  the directory buckets of an account in a region
     s3.object   bucket key                   the current version of a live object (none under a delete marker)
     s3.version  bucket key order             every version of a bucket that has had versioning, newest first
     s3.upload   bucket key upload-id         a multipart upload under way
@@ -77,6 +78,8 @@ class Bucket(Row, frozen=True):
     """Kinds of `s3.config` documents that exist, so that a request need not look for those that do not."""
     location: str = ""
     """The LocationConstraint it was created with; it may be another name of the region (`EU`)."""
+    zone: str = ""
+    """The zone of a directory bucket (`use1-az4`); empty for all others."""
 
 
 class OwnedBucket(Row, frozen=True):
@@ -199,6 +202,7 @@ class BucketKeys(Row, frozen=True):
 
 BUCKETS: Table[Bucket] = Table("s3.bucket", Bucket)
 OWNED_BUCKETS: Table[OwnedBucket] = Table("s3.owned", OwnedBucket)
+OWNED_DIRECTORIES: Table[OwnedBucket] = Table("s3.owned-directory", OwnedBucket)
 OBJECTS: Table[ObjectVersion] = Table("s3.object", ObjectVersion)
 VERSIONS: Table[ObjectVersion] = Table("s3.version", ObjectVersion)
 UPLOADS: Table[Upload] = Table("s3.upload", Upload)

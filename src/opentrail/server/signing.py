@@ -12,7 +12,9 @@ from hashlib import sha256
 from opentrail.call import ANONYMOUS, Call
 from opentrail.errors import AwsError
 from opentrail.server.forms import FormSigner
-from opentrail.services.identity import find_credentials
+from opentrail.services.identity import Credentials, find_credentials
+from opentrail.services.s3.directory_rules import STASH as EXPRESS
+from opentrail.services.s3.directory_rules import TOKEN_HEADER, open_session
 from opentrail.state import House, Unit
 from opentrail.wire.route import Route
 from opentrail.wire.signature import read_signature, verify
@@ -67,7 +69,10 @@ class Signer:
             )
         unit = Unit(self._house, call.started_at)
         try:
-            credentials = find_credentials(unit, signed.access_key_id, signed.session_token, s3=s3)
+            if signed.service == "s3express" and TOKEN_HEADER in request.headers:
+                credentials = self._express(call, request.headers[TOKEN_HEADER], signed.access_key_id, where)
+            else:
+                credentials = find_credentials(unit, signed.access_key_id, signed.session_token, s3=s3)
         except AwsError as error:
             raise respelled(error, signed.dialect) from error
         digest = ""
@@ -88,6 +93,12 @@ class Signer:
         call.principal = principal
         call.account_id = principal.account_id
         call.signature_version, call.authentication_method = signed.version, signed.method
+
+    def _express(self, call: Call, token: str, access_key_id: str, where: Route) -> Credentials:
+        """The credentials of a session on a directory bucket."""
+        session = open_session(self._house.seal, token, access_key_id, where.bucket, call.started_at)
+        call.stash[EXPRESS] = session
+        return Credentials(session.secret, session.principal)
 
     async def _sign_apart(self, call: Call) -> None:
         if call.operation.name in UNSIGNED_ROUTES:

@@ -26,6 +26,9 @@ EXPIRES_MAX = 604_800
 SERVICE_EXPIRES = 900
 """Seconds a query-string signature is valid at services other than S3 when it does not say."""
 
+S3_FAMILY = frozenset({"s3express", "s3-object-lambda"})
+"""Services that calls of S3's model are signed for when they go to directory buckets or Object Lambda."""
+
 _PLAIN_HEADER = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^,\s]+)/([0-9]{8})/([^/,\s]+)/([^/,\s]+)/aws4_request, *"
     r"SignedHeaders=([^,\s]+), *Signature=([0-9a-f]{64})"
@@ -206,7 +209,7 @@ def _read_credential(text: str, dialect: Dialect, *, in_query: bool) -> tuple[st
 
 
 def check_service(service: str, expected: str, dialect: Dialect, *, in_query: bool) -> None:
-    if not expected or service == expected:
+    if not expected or service == expected or (expected == "s3" and service in S3_FAMILY):
         return
     if dialect == "s3":
         raise faults.malformed(f'incorrect service "{service}". This endpoint belongs to "{expected}".', in_query)

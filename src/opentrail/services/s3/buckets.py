@@ -21,6 +21,7 @@ from opentrail.rows.s3 import (
     CONFIGS,
     OBJECTS,
     OWNED_BUCKETS,
+    OWNED_DIRECTORIES,
     PARTS,
     UPLOADS,
     VERSIONS,
@@ -30,6 +31,7 @@ from opentrail.rows.s3 import (
     PublicAccessBlock,
 )
 from opentrail.service import Service
+from opentrail.services.s3.directory_create import create_directory, create_directory_guard, is_directory
 from opentrail.services.s3.grants import ACL_MEMBERS, grant_pairs, grants_others, headers_acl, refuse_public_acl
 from opentrail.services.s3.guard import condition_keys, effective_access_block
 from opentrail.services.s3.listing import make_token, read_token
@@ -61,6 +63,8 @@ family = Service("s3")
 @family.guard("CreateBucket")
 def create_bucket_guard(call: Call, _unit: Unit) -> Sequence[Access]:
     """To create a bucket, and to set at once what has actions of its own."""
+    if is_directory(call):
+        return create_directory_guard(call)
     given = call.input
     configuration = given.get("CreateBucketConfiguration") or {}
     actions = ["s3:CreateBucket"]
@@ -82,6 +86,8 @@ def create_bucket_guard(call: Call, _unit: Unit) -> Sequence[Access]:
 @family.operation("CreateBucket")
 async def create_bucket(call: Call, unit: Unit) -> Shape:
     """Create a bucket, private and with ACLs disabled unless asked otherwise."""
+    if is_directory(call):
+        return create_directory(call, unit)
     name, owner = call.input["Bucket"], call.principal.account_id
     call.evidence.owner_account_id = owner
     check_name(name)
@@ -115,7 +121,7 @@ def _described(call: Call, unit: Unit, name: str, owner: str) -> Bucket:
     """The bucket as its request describes it."""
     given = call.input
     configuration = given.get("CreateBucketConfiguration") or {}
-    _refuse_unbuilt(given, configuration)
+    _refuse_unbuilt(given)
     legacy = unit.house.settings.legacy_bucket_defaults
     ownership = given.get("ObjectOwnership", LEGACY_OWNERSHIP if legacy else _default_ownership(given))
     if "ObjectOwnership" in given and ownership not in OWNERSHIPS:
@@ -139,12 +145,10 @@ def _described(call: Call, unit: Unit, name: str, owner: str) -> Bucket:
     )
 
 
-def _refuse_unbuilt(given: Shape, configuration: Shape) -> None:
-    """What cannot be kept is refused, never ignored: directory buckets, account-regional names."""
+def _refuse_unbuilt(given: Shape) -> None:
+    """What cannot be kept is refused, never ignored: account-regional names."""
     if given.get("BucketNamespace", "global") != "global":
         raise AwsError("NotImplemented", "", 501, Header="x-amz-bucket-namespace")
-    if configuration.get("Location") or configuration.get("Bucket"):
-        raise AwsError("NotImplemented", "Directory buckets are not implemented.", 501)
 
 
 def _default_ownership(given: Shape) -> str:
@@ -205,6 +209,7 @@ async def delete_bucket(call: Call, unit: Unit) -> Shape:
     for key, _keys in BUCKET_KEYS.all(unit, bucket.name):
         BUCKET_KEYS.delete(unit, *key)
     OWNED_BUCKETS.delete(unit, bucket.owner, bucket.name)
+    OWNED_DIRECTORIES.delete(unit, bucket.owner, bucket.region, bucket.name)
     BUCKETS.delete(unit, bucket.name)
     return {}
 

@@ -19,6 +19,7 @@ from opentrail.model.shapes import Operation
 from opentrail.rows.s3 import ACCOUNT_ACCESS_BLOCKS, BUCKETS, Acl, Bucket, Grant, ObjectVersion, PublicAccessBlock
 from opentrail.rows.s3_logging import KIND as LOGGING
 from opentrail.services.s3.bucket_tags import ABAC, tag_keys
+from opentrail.services.s3.directory_rules import directory_question, enter_directory
 from opentrail.services.s3.policy_templates import template_bucket
 from opentrail.services.s3.tag_conditions import ObjectKeys
 from opentrail.services.s3.versions import find_version
@@ -150,6 +151,8 @@ def enter_bucket(call: Call, unit: Unit, name: str) -> Bucket:
     call.evidence.owner_account_id = bucket.owner
     if bucket.configured and LOGGING in bucket.configured:
         call.evidence.witnessed = True
+    if bucket.zone:
+        enter_directory(call, bucket)
     if call.principal.type == "Anonymous":
         call.account_id = bucket.owner
     expected = call.request.headers.get("x-amz-expected-bucket-owner")
@@ -180,6 +183,8 @@ def question(call: Call, unit: Unit, bucket: Bucket, action: str, key: str, vers
 
     `version_id` is the version meant where that is not the one the request names (the source of a copy); empty is the
     newest."""
+    if bucket.zone:
+        return directory_question(call, bucket, action)
     speaks = bool(bucket.policy) or bucket.ownership != "BucketOwnerEnforced"
     block = effective_access_block(unit, bucket) if speaks else None  # it narrows policies and ACLs, nothing else
     meant = call.input.get("VersionId", "") if version_id is None else version_id

@@ -13,6 +13,7 @@ from opentrail.service import Service
 from opentrail.services.s3 import encryption, lifecycle_rules, lock_rules
 from opentrail.services.s3.archive import ARCHIVED, refuse_archived, restore_header
 from opentrail.services.s3.customer_key import MEMBERS as CUSTOMER_MEMBERS
+from opentrail.services.s3.directory_rules import directory_class
 from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, opening, refuse_on_read
 from opentrail.services.s3.grants import request_acl
 from opentrail.services.s3.guard import may_know, no_such_bucket
@@ -90,7 +91,9 @@ def new_object(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
     given = call.input
     refuse_unbuilt(given)
     storage_class = given.get("StorageClass", "STANDARD")
-    if storage_class not in STORAGE_CLASSES:
+    if bucket.zone:
+        storage_class = directory_class(storage_class if "StorageClass" in given else "")
+    elif storage_class not in STORAGE_CLASSES:
         raise AwsError("InvalidStorageClass", "The storage class you specified is not valid", 400)
     owner = _owner(call, bucket)
     template = ObjectVersion(

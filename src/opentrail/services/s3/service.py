@@ -20,6 +20,7 @@ from opentrail.services.s3 import (
     copy_source,
     copying,
     cors,
+    directory,
     display_names,
     intelligent_tiering,
     inventory,
@@ -92,6 +93,7 @@ FAMILIES = (
     metadata_tables,
     object_lambda,
     torrent,
+    directory,
     bucket_logging,
 )
 
