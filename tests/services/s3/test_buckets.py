@@ -161,7 +161,7 @@ async def test_creating_again_in_us_east_1_resets_the_acl_and_nothing_else(world
         ({"ObjectLockEnabledForBucket": True}, ""),
         ({"ObjectLockEnabledForBucket": False}, ""),
         ({"BucketNamespace": "account-regional"}, "NotImplemented"),
-        ({"CreateBucketConfiguration": {"Bucket": {"Type": "Directory"}}}, "NotImplemented"),
+        ({"CreateBucketConfiguration": {"Bucket": {"Type": "Directory"}}}, "InvalidBucketName"),
         ({"CreateBucketConfiguration": {"Tags": [{"Key": "k", "Value": "v"}]}}, ""),
         ({"CreateBucketConfiguration": {"Tags": [{"Key": "aws:k", "Value": "v"}]}}, "InvalidTag"),
     ],
