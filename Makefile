@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 KEEP ?= 0
 
-.PHONY: help demo test lint types imports format docs bench crash fuzz conformance clean check
+.PHONY: help demo test lint types imports format docs bench crash fuzz conformance prowler clean check
 
 help:
 	@echo "make demo    set up and play the whole story; KEEP=1 leaves the server running"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench   figures against nginx, moto and ministack (Debian: needs nginx and wrk)"
 	@echo "make crash   kill -9 under load, again and again (ROUNDS=50)"
 	@echo "make conformance S3TESTS=dir   ceph/s3-tests, of which dir holds a copy, against a fresh server"
+	@echo "make prowler  Prowler's CloudTrail checks on a good trail, a bad one and none"
 	@echo "make docs    rewrite the generated pages of the docs"
 
 $(READY): requirements/dev.lock pyproject.toml
@@ -56,6 +57,9 @@ crash: $(READY)
 
 conformance: $(READY)
 	$(BIN)/python -m tests.conformance --suite $(or $(S3TESTS),$(error give S3TESTS=dir, a copy of github.com/ceph/s3-tests))
+
+prowler: $(READY)
+	$(BIN)/python -m tests.prowler
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build

@@ -1,0 +1,1 @@
+"""Prowler's CloudTrail checks against a real server: `make prowler`."""
