@@ -13,6 +13,7 @@ help:
 	@echo "make check   lint, strict types, import contracts, tests: what CI runs"
 	@echo "make bench   figures against nginx, moto and ministack (Debian: needs nginx and wrk)"
 	@echo "make crash   kill -9 under load, again and again (ROUNDS=50)"
+	@echo "make fuzz    100,000 requests that nobody would send (REQUESTS=1000 SEED=7)"
 	@echo "make conformance S3TESTS=dir   ceph/s3-tests, of which dir holds a copy, against a fresh server"
 	@echo "make prowler  Prowler's CloudTrail checks on a good trail, a bad one and none"
 	@echo "make docs    rewrite the generated pages of the docs"
@@ -54,6 +55,9 @@ bench: $(READY)
 
 crash: $(READY)
 	$(BIN)/python -m tests.crash --rounds $(or $(ROUNDS),50)
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --requests $(or $(REQUESTS),100000) $(if $(SEED),--seed $(SEED))
 
 conformance: $(READY)
 	$(BIN)/python -m tests.conformance --suite $(or $(S3TESTS),$(error give S3TESTS=dir, a copy of github.com/ceph/s3-tests))

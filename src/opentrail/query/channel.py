@@ -1,12 +1,13 @@
 """The server's end of a query: starts the process, hands it the object's bytes as it wants them, hears what it answers.
 
 Knows nothing of S3: what is asked is a `Job`, what comes back bytes of a result, `Stats`, or a QueryFault. The process gets
-an empty environment and nothing open but its pipes, and is killed when the query is given up.
+nothing of the environment and nothing open but its pipes, and is killed when the query is given up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -115,8 +116,9 @@ async def start(job: Job) -> Query:
         raise QueryFault("Busy")
     Slots.taken += 1
     try:
+        where = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the same code as here, wherever it lies
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "opentrail.query.worker", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, cwd="/"
+            sys.executable, "-m", "opentrail.query.worker", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=where, cwd="/"
         )
     except BaseException:
         Slots.taken -= 1
