@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.clients.server_process import ACCOUNT, OTHER_KEY, OTHER_SECRET, REGION
+from tests.clients.test_cloudtrail import until
 
 DAY = 86_400_000
 
@@ -330,6 +331,38 @@ def test_records(logs, name, trail):
     refused_twice = trail.of(caught.value.response)
     assert refused_twice["errorCode"] == "ResourceAlreadyExistsException"
     assert "a secret word" not in json.dumps(trail.records)
+
+
+def test_a_trail_delivers_to_a_log_group(server, logs, iam, cloudtrail, trail, name):
+    arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}"
+    logs.create_log_group(logGroupName=name)
+    service = {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": service}))
+    statement = {
+        "Effect": "Allow",
+        "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "Resource": f"{arn}:log-stream:{ACCOUNT}_CloudTrail_{REGION}*",
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=document)
+    role = f"arn:aws:iam::{ACCOUNT}:role/{name}"
+    pair = {"CloudWatchLogsLogGroupArn": f"{arn}:*", "CloudWatchLogsRoleArn": role}
+    cloudtrail.update_trail(Name=trail.name, **pair)
+    try:
+        iam.create_user(UserName=name)
+        pattern = f'{{ $.eventName = CreateUser && $.requestParameters.userName = "{name}" }}'
+        found = []
+
+        def delivered():
+            found[:] = logs.filter_log_events(logGroupName=name, filterPattern=pattern)["events"]
+            return bool(found)
+
+        until(delivered)
+        assert [each["logStreamName"] for each in found] == [f"{ACCOUNT}_CloudTrail_{REGION}"]
+        assert json.loads(found[0]["message"]) in trail.find(eventName="CreateUser")
+        assert "LatestCloudWatchLogsDeliveryTime" in cloudtrail.get_trail_status(Name=trail.name)
+    finally:
+        cloudtrail.update_trail(Name=trail.name, **dict.fromkeys(pair, ""))
 
 
 def test_the_aws_cli(server, group):

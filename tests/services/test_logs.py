@@ -164,6 +164,50 @@ async def test_many_events_share_a_row(house):
     assert rows(house, BLOCKS)[0] <= 31
 
 
+class Counting:
+    """A ledger that counts the rows its scans return."""
+
+    def __init__(self, ledger):
+        self._ledger, self.rows = ledger, 0
+
+    def __getattr__(self, name):
+        return getattr(self._ledger, name)
+
+    def _counted(self, found):
+        self.rows += len(found)
+        return found
+
+    def scan(self, *given):
+        return self._counted(self._ledger.scan(*given))
+
+    def scan_back(self, *given):
+        return self._counted(self._ledger.scan_back(*given))
+
+
+async def test_reading_is_a_seek(house):
+    start = now_ms(house) - 40_000_000
+    for number in range(400):
+        await put(house, "stu"[number % 3], start + number * 100_000)
+    counting = house.ledger = Counting(house.ledger)
+
+    async def cost(operation, **given):
+        counting.rows = 0
+        answer = await call(house, operation, **given)
+        assert len(next(iter(answer.values()))) >= 1
+        return counting.rows
+
+    middle = start + 200 * 100_000
+    assert await cost("GetLogEvents", **WHERE, limit=2) <= 210  # a page of marks, and the blocks that are shown
+    assert await cost("GetLogEvents", **WHERE, limit=2, startTime=middle, startFromHead=True) <= 210
+    assert await cost("FilterLogEvents", logGroupName="g", limit=2, startTime=middle) <= 16
+    assert await cost("FilterLogEvents", logGroupName="g", limit=2, startFromHead=False) <= 16
+    assert await cost("DescribeLogStreams", logGroupName="g", orderBy="LastEventTime", limit=1) <= 4
+    await put(house, "s", now_ms(house))
+    counting.rows = 0
+    await put(house, "s", now_ms(house))
+    assert counting.rows == 0
+
+
 async def test_half_a_character_is_refused(house):
     with pytest.raises(AwsError) as caught:
         await put(house, "s", now_ms(house), message="\ud800")

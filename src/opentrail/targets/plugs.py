@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from opentrail.rows.event_delivery import TargetPlug
 from opentrail.targets.bus import BusTarget
+from opentrail.targets.log_group import LogGroupTarget
 from opentrail.targets.pipeline import PipelineTarget
 from opentrail.targets.role import RoleSession
 from opentrail.targets.sns import TopicTarget
@@ -15,6 +16,7 @@ def target_plugs(role_session: RoleSession) -> dict[str, TargetPlug]:
     return {
         "codepipeline": PipelineTarget(role_session),
         "events": BusTarget(),
+        "logs": LogGroupTarget(),
         "sns": TopicTarget(role_session),
         "sqs": QueueTarget(role_session),
     }
