@@ -9,7 +9,8 @@ call and position in the call; it is also the event's id. Times are epoch millis
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -155,17 +156,18 @@ def events_of(block: Block) -> Iterator[LogEvent]:
 
 
 class Found(NamedTuple):
-    """A block as readers meet it: when it begins, and its row, fetched and decoded when asked for."""
+    """A block as readers meet it: the times of its first event and, where a mark told it, of its last; and its row."""
 
     first: int
-    key: Key
-    row: Versioned
+    last: int | None
+    fetch: Callable[[], bytes]
+    """The row's value; empty if it has gone meanwhile."""
 
 
 def group_blocks(ledger: Ledger, group_id: str, low: int, high: int, *, back: bool = False) -> Iterator[Found]:
     """Blocks of a group that may hold events of the times from `low` to `high`, by their first event."""
     for key, row in _scanned(ledger, BLOCKS, (group_id,), low, high, BLOCKS_PAGE, back=back):
-        yield Found(int(BLOCKS.parts(key)[1]), key, row)
+        yield Found(int(BLOCKS.parts(key)[1]), None, partial(_value, row))
 
 
 def stream_blocks(
@@ -174,13 +176,20 @@ def stream_blocks(
     """As `group_blocks`, of one stream; what ends before `low` is not even fetched."""
     part = number_part(number)
     for key, row in _scanned(ledger, MARKS, (group_id, part), low, high, MARKS_PAGE, back=back):
-        if MARKS.decode(row.value).last < low:
-            continue
-        _, _, first, call = MARKS.parts(key)
-        wanted = BLOCKS.key(group_id, first, part, call)
-        found = ledger.scan(wanted, b"", 1)
-        if found and found[0][0] == wanted:
-            yield Found(int(first), wanted, found[0][1])
+        last = MARKS.decode(row.value).last
+        if last >= low:
+            _, _, first, call = MARKS.parts(key)
+            yield Found(int(first), last, partial(_fetched, ledger, BLOCKS.key(group_id, first, part, call)))
+
+
+def _value(row: Versioned) -> bytes:
+    return row.value
+
+
+def _fetched(ledger: Ledger, key: Key) -> bytes:
+    """By a scan, which leaves the row cache to rows that are read again."""
+    found = ledger.scan(key, b"", 1)
+    return found[0][1].value if found and found[0][0] == key else b""
 
 
 def _scanned(

@@ -25,6 +25,8 @@ PAGE_BYTES_MAX = 1_048_576
 PAGE_EVENTS_MAX = 10_000
 SCANNED_BYTES_MAX = 8 * 1_048_576
 """Bytes of blocks looked at for one page, as rows and unpacked."""
+MARK_BYTES = 200
+"""What looking at a mark, and not at its block, counts for."""
 TURN_BYTES = 65_536
 """Bytes looked at before other work gets its turn."""
 
@@ -69,15 +71,19 @@ class Gatherer:
                 return self._page(None)
             if scanned > SCANNED_BYTES_MAX and self._advances(found.first):
                 return self._page(found.first)
-            scanned += len(found.row.value) + await self._take(found)
+            scanned += await self._take(found)
         return self._page(None)
 
     async def _take(self, found: Found) -> int:
-        """Add what is wanted of a block; the bytes that were unpacked."""
-        block = BLOCKS.decode(found.row.value)
+        """Add what is wanted of a block; the bytes that were looked at."""
+        value = b"" if found.last is not None and self._is_far(found.last) else found.fetch()
+        if not value:
+            return MARK_BYTES
+        block = BLOCKS.decode(value)
         low, high = self._within
-        if place_of(block.last + 1) <= low or place_of(block.first) > high or not self._belongs(block):
-            return 0
+        outside = place_of(block.last + 1) <= low or place_of(block.first) > high or self._is_far(block.last)
+        if outside or not self._belongs(block):
+            return len(value)
         for event in events_of(block):
             self._turn += len(event.message)
             if self._turn > TURN_BYTES:
@@ -88,7 +94,11 @@ class Gatherer:
                 self._bytes += _size(event)
         if len(self._events) >= self._limit or self._bytes >= PAGE_BYTES_MAX:
             self._cut()
-        return block.size
+        return len(value) + block.size
+
+    def _is_far(self, last: int) -> bool:
+        """Going back: is all of a block that ends at `last` farther away than what the page has?"""
+        return self._back and self._full and last < self._events[-1].time
 
     def _cut(self) -> None:
         """Keep the nearest events only, as many as a page may hold."""
