@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentrail.errors import Conflict, LedgerUnavailable
@@ -30,13 +30,13 @@ log = logging.getLogger("opentrail.lifecycle")
 
 
 class LifecycleFollower:
-    """A `ports.Follower`."""
+    """A `ports.Follower`. `more` are the steps of other configurations that follow the clock, by their kind."""
 
     name = "lifecycle"
 
-    def __init__(self, house: House, step: Step) -> None:
+    def __init__(self, house: House, step: Step, more: Mapping[str, Step] | None = None) -> None:
         self._house = house
-        self._step = step
+        self._steps: Mapping[str, Step] = {LIFECYCLE: step, **(more or {})}
         self._interval = max(house.settings.lifecycle_day / PASSES_PER_DAY, PASS_SECONDS_MIN)
 
     async def run(self) -> None:
@@ -54,25 +54,26 @@ class LifecycleFollower:
         while True:
             rows = BUCKETS.page(Unit(self._house, 0.0), after=after, limit=BUCKETS_PAGE)
             for _, bucket in rows:
-                if LIFECYCLE in bucket.configured:
-                    await self._walk(bucket.name)
+                for kind, step in self._steps.items():
+                    if kind in bucket.configured:
+                        await self._walk(bucket.name, step)
             if len(rows) < BUCKETS_PAGE:
                 return
             after = rows[-1][0]
 
-    async def _walk(self, bucket: str) -> None:
+    async def _walk(self, bucket: str, step: Step) -> None:
         place: Any = None
         while True:
-            place = await self._page(bucket, place)
+            place = await self._page(bucket, step, place)
             if place is None:
                 return
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _page(self, bucket: str, place: Any) -> Any:  # noqa: ANN401  (the step's own)
+    async def _page(self, bucket: str, step: Step, place: Any) -> Any:  # noqa: ANN401  (the step's own)
         """Do the next page and make it durable; bytes that were let go are removed once it is."""
         for _ in range(CONFLICTS_MAX):
             unit = Unit(self._house, self._house.clock.now())
-            following = self._step(unit, bucket, place)
+            following = step(unit, bucket, place)
             if not unit.writes.puts and not unit.writes.deletes:
                 return following
             try:

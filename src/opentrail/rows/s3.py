@@ -9,6 +9,7 @@
     s3.part     upload-id number             its parts; the number with five digits
     s3.data     ref                          bytes of a small object, raw
     s3.bucket-key   bucket kms-key-arn           the bucket keys that requesters got lately
+    s3.access   ref                          when an object of Intelligent-Tiering was last read, by its first blob
     s3.config   bucket kind                  a configuration document (cors, lifecycle …), see `ConfigDocument`
 
 Keys of objects sort as UTF-8 bytes, as S3 lists them. They are free of NUL (refused on the way in).
@@ -153,8 +154,18 @@ class ObjectVersion(Row, frozen=True):
     """When the legal hold was last put on or taken off; 0 for a version that never had one."""
     restored_until: float = 0.0
     """Until when the temporary copy of an archived object may be read."""
+    access_tier: str = ""
+    """Intelligent-Tiering: `ARCHIVE_ACCESS` or `DEEP_ARCHIVE_ACCESS`; empty while it can be read at once."""
+    warmed_at: float = 0.0
+    """Intelligent-Tiering: when it was last brought back from an archive."""
     upload_id: str = ""
     """The multipart upload it was made of, so that completing it again gives the same answer."""
+
+
+class Access(Row, frozen=True):
+    """When an object was last read, to the day; epoch seconds."""
+
+    at: float
 
 
 class Upload(Row, frozen=True):
@@ -209,6 +220,7 @@ UPLOADS: Table[Upload] = Table("s3.upload", Upload)
 PARTS: Table[UploadedPart] = Table("s3.part", UploadedPart)
 CONFIGS: Table[ConfigDocument] = Table("s3.config", ConfigDocument)
 BUCKET_KEYS: Table[BucketKeys] = Table("s3.bucket-key", BucketKeys)
+ACCESSES: Table[Access] = Table("s3.access", Access)
 ACCOUNT_ACCESS_BLOCKS: Table[PublicAccessBlock] = Table("s3.account-access-block", PublicAccessBlock)
 
 

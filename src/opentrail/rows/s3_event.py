@@ -83,8 +83,8 @@ LIFECYCLE_RULE = Source("s3.amazonaws.com", "s3.amazonaws.com", "s3.amazonaws.co
 
 
 def lifecycle_event(name: str, bucket: Bucket, version: ObjectVersion, now: float) -> ObjectEvent:
-    """What a lifecycle rule did to a version."""
-    moved = name == "LifecycleTransition"
+    """What a lifecycle rule, or Intelligent-Tiering, did to a version."""
+    moved = name in ("LifecycleTransition", "IntelligentTiering")
     kept = moved or version.delete_marker
     return ObjectEvent(
         name,

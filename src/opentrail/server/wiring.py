@@ -44,8 +44,10 @@ from opentrail.services import cloudtrail, codepipeline, events, iam, kms, logs,
 from opentrail.services.identity import credentials_holder, ensure_root
 from opentrail.services.kms_due import due_step
 from opentrail.services.s3 import service as s3
+from opentrail.services.s3.archive import TIERING
 from opentrail.services.s3.inventory_list import list_page
 from opentrail.services.s3.lifecycle_pass import lifecycle_step
+from opentrail.services.s3.tiers import tiering_step
 from opentrail.services.sts_sessions import role_session
 from opentrail.settings import Settings
 from opentrail.state import House, Sealer, Unit
@@ -163,7 +165,7 @@ def _followers(house: House) -> list[Follower]:
         ExecutionsFollower(house, role_session, ACTIONS),
         DeliveryFollower(house),
         DigestFollower(house),
-        LifecycleFollower(house, lifecycle_step),
+        LifecycleFollower(house, lifecycle_step, {TIERING: tiering_step}),
         KeysFollower(house, due_step),
         InventoryFollower(house, list_page, house.settings.data_dir / DRAFTS),
         TopicsFollower(house),

@@ -1,7 +1,7 @@
 """Put, Get, Delete and ListBucketAnalyticsConfiguration(s): storage class analysis, and where its report goes.
 
-Source: API reference of the four; S3 user guide, "Amazon S3 analytics - Storage Class Analysis". The daily report is
-written by `analytics_report`.
+Source: API reference of the four; S3 user guide, "Amazon S3 analytics - Storage Class Analysis". Configurations are checked
+and kept; no access is observed, and so no report is written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ family = Service("s3")
 
 @family.operation("PutBucketAnalyticsConfiguration")
 async def put_bucket_analytics_configuration(call: Call, unit: Unit) -> Shape:
-    """Have the age of a bucket's objects watched, and a report of it written every day."""
+    """Keep an analysis of storage classes; no report is written here."""
     document = given_document(call, ANALYTICS)
     check_filter(document.get("Filter"))
     _check_export(call, unit, document)

@@ -12,8 +12,11 @@ from typing import Any, Protocol
 
 from opentrail.call import Call
 from opentrail.errors import AwsError
-from opentrail.rows.s3 import ObjectVersion
+from opentrail.rows.s3 import ACCESSES, Access, Bucket, ObjectVersion
+from opentrail.state import Unit
 
+TIERED = "INTELLIGENT_TIERING"
+"""The class whose objects may lie in an archive, or not."""
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes that need RestoreObject before an object can be read; GLACIER_IR does not."""
 
@@ -27,6 +30,23 @@ class Archivable(Protocol):
     def restored_until(self) -> float: ...
 
 
+TIERING = "intelligent-tiering"
+"""The kind of configuration that has objects of that class archived."""
+TIERED_BYTES_MIN = 128 * 1024
+"""Smaller objects are never archived, so their reads are not noted."""
+NOT_ALWAYS_READY = ARCHIVED | {TIERED}
+"""Classes whose objects are looked at before they are read."""
+
+
+def note_access(unit: Unit, bucket: Bucket, version: ObjectVersion) -> None:
+    """Remember that an object was read, unless that is known of this day."""
+    if TIERING not in bucket.configured or version.size < TIERED_BYTES_MIN or not version.parts:
+        return
+    known = ACCESSES.get(unit, version.parts[0].ref)
+    if known is None or unit.now - known.at >= unit.house.settings.lifecycle_day:
+        ACCESSES.put(unit, Access(unit.now), version.parts[0].ref)
+
+
 def is_restored(version: Archivable, now: float) -> bool:
     """Is there a temporary copy to read?"""
     return version.restored_until > now
@@ -34,6 +54,10 @@ def is_restored(version: Archivable, now: float) -> bool:
 
 def refuse_archived(version: ObjectVersion, now: float) -> None:
     """Raise AwsError InvalidObjectState for an archived version that was not restored, or not for long enough."""
+    if version.access_tier:
+        message = "The operation is not valid for the object's access tier"
+        fields = {"StorageClass": version.storage_class, "AccessTier": version.access_tier}
+        raise AwsError("InvalidObjectState", message, 403, headers=None, **fields)
     if version.storage_class in ARCHIVED and not is_restored(version, now):
         message = "The operation is not valid for the object's storage class"
         raise AwsError("InvalidObjectState", message, 403, StorageClass=version.storage_class)

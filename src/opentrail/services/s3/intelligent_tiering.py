@@ -9,6 +9,7 @@ from __future__ import annotations
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.service import Service
+from opentrail.services.s3.archive import TIERING as NAME
 from opentrail.services.s3.configurations import (
     Kind,
     check_filter,
@@ -21,8 +22,7 @@ from opentrail.services.s3.configurations import (
 )
 from opentrail.state import Unit
 
-KIND_NAME = "intelligent-tiering"
-TIERING = Kind(KIND_NAME, "IntelligentTieringConfiguration", "IntelligentTieringConfigurationList")
+TIERING = Kind(NAME, "IntelligentTieringConfiguration", "IntelligentTieringConfigurationList")
 DAYS = {"ARCHIVE_ACCESS": (90, 730), "DEEP_ARCHIVE_ACCESS": (180, 730)}
 """The least and the most days without access, by tier."""
 

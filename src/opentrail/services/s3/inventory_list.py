@@ -16,6 +16,7 @@ import msgspec
 from opentrail.access.acl import GROUPS, canonical_id
 from opentrail.rows.s3 import LIFECYCLE, OBJECTS, VERSIONS, Bucket, ObjectVersion
 from opentrail.rows.s3_inventory import Column
+from opentrail.services.s3.archive import TIERED
 from opentrail.services.s3.documents import document_text
 from opentrail.services.s3.guard import object_acl
 from opentrail.services.s3.lifecycle_rules import expiry, read_plan
@@ -94,6 +95,13 @@ def _encryption(entry: _Entry) -> Value:
     return "SSE-C" if entry.version.customer_mark else ENCRYPTIONS.get(entry.version.sse, entry.version.sse)
 
 
+def _access_tier(entry: _Entry) -> Value:
+    """As S3's lists call it; None for other classes."""
+    if entry.version.storage_class != TIERED:
+        return None
+    return entry.version.access_tier.removesuffix("_ACCESS") or "FREQUENT"
+
+
 def _legal_hold(entry: _Entry) -> Value:
     if not entry.version.hold_at:
         return None
@@ -136,7 +144,7 @@ READERS: dict[str, Callable[[_Entry], Value]] = {
     "ObjectLockRetainUntilDate": _of_object(lambda entry: entry.version.lock_until or None),
     "ObjectLockMode": _of_object(lambda entry: entry.version.lock_mode or None),
     "ObjectLockLegalHoldStatus": _of_object(_legal_hold),
-    "IntelligentTieringAccessTier": lambda _entry: None,
+    "IntelligentTieringAccessTier": _of_object(_access_tier),
     "BucketKeyStatus": _of_object(lambda entry: "ENABLED" if entry.version.bucket_key else "DISABLED"),
     "ChecksumAlgorithm": _of_object(lambda entry: ",".join(entry.version.checksums) or None),
     "ObjectAccessControlList": _acl,

@@ -27,7 +27,7 @@ family = Service("s3")
 
 @family.operation("PutBucketMetricsConfiguration")
 async def put_bucket_metrics_configuration(call: Call, unit: Unit) -> Shape:
-    """Name requests that are to be counted apart."""
+    """Name requests that are to be counted apart; kept, nothing is counted here."""
     document = given_document(call, METRICS)
     if not document.keys() <= {"Id", "Filter"}:
         raise malformed()

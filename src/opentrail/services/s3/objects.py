@@ -11,7 +11,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3 import encryption, lifecycle_rules, lock_rules
-from opentrail.services.s3.archive import ARCHIVED, refuse_archived, restore_header
+from opentrail.services.s3.archive import ARCHIVED, NOT_ALWAYS_READY, note_access, refuse_archived, restore_header
 from opentrail.services.s3.customer_key import MEMBERS as CUSTOMER_MEMBERS
 from opentrail.services.s3.directory_rules import directory_class
 from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, opening, refuse_on_read
@@ -258,8 +258,9 @@ async def get_object(call: Call, unit: Unit) -> Shape:
     version = readable_version(call, unit, bucket)
     keys = keys_of(call, unit, bucket, version)
     check_conditions(call, version)
-    if version.storage_class in ARCHIVED:
+    if version.storage_class in NOT_ALWAYS_READY:
         refuse_archived(version, unit.now)
+        note_access(unit, bucket, version)
     run = chosen_run(call, version)
     output = describe(call, version, run, bool(bucket.versioning))
     if bucket.object_lock or bucket.configured or version.restored_until:

@@ -144,6 +144,8 @@ def describe(call: Call, version: ObjectVersion, run: Run, versioned: bool) -> S
         output["TagCount"] = len(version.tags)
     if version.storage_class != "STANDARD":
         output["StorageClass"] = version.storage_class
+        if version.access_tier:
+            output["ArchiveStatus"] = version.access_tier
     if version.sse or version.customer_mark:
         _encryption(call, output, version)
     if call.input.get("ChecksumMode") == "ENABLED" and not (run.partial and "PartNumber" not in call.input):

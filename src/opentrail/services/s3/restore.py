@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
+from opentrail.rows.s3 import Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3.archive import ARCHIVED, is_restored
 from opentrail.services.s3.lifecycle_rules import after_days
@@ -26,9 +27,11 @@ family = Service("s3")
 @family.operation("RestoreObject")
 async def restore_object(call: Call, unit: Unit) -> Shape:
     """Make an archived object readable for some days; asked again, set how long anew."""
-    days, tier = _request(call)
     bucket = bucket_of(call, unit)
     version = readable_version(call, unit, bucket)
+    if version.access_tier:
+        return _warm(call, unit, bucket, version)
+    days, tier = _request(call)
     if version.storage_class not in ARCHIVED:
         message = "Restore is not allowed for the object's current storage class"
         raise AwsError("InvalidObjectState", message, 403, StorageClass=version.storage_class)
@@ -37,6 +40,20 @@ async def restore_object(call: Call, unit: Unit) -> Shape:
     call.status = 200 if is_restored(version, unit.now) else 202
     until = after_days(unit.now, days, unit.house.settings.lifecycle_day)
     replace_version(unit, bucket, replace(version, restored_until=until))
+    call.evidence.object_size = version.size
+    return {}
+
+
+def _warm(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) -> Shape:
+    """Bring an object of Intelligent-Tiering back; it stays until nobody reads it again, so no days can be given."""
+    given = call.input.get("RestoreRequest") or {}
+    tier = (given.get("GlacierJobParameters") or {}).get("Tier") or given.get("Tier") or "Standard"
+    if "Days" in given or tier not in TIERS:
+        raise AwsError("MalformedXML", "", 400)
+    if tier == "Expedited" and version.access_tier == "DEEP_ARCHIVE_ACCESS":
+        raise AwsError("InvalidArgument", "Retrieval option is not supported by this storage class", 400)
+    replace_version(unit, bucket, replace(version, access_tier="", warmed_at=unit.now))
+    call.status = 202
     call.evidence.object_size = version.size
     return {}
 

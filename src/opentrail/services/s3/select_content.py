@@ -18,7 +18,7 @@ from opentrail.query.faults import QueryFault
 from opentrail.query.job import Ended, Job, Stats
 from opentrail.rows.s3 import ObjectVersion
 from opentrail.service import Service
-from opentrail.services.s3.archive import ARCHIVED, refuse_archived
+from opentrail.services.s3.archive import NOT_ALWAYS_READY, refuse_archived
 from opentrail.services.s3.encryption import KeyRing
 from opentrail.services.s3.objects import bucket_of, keys_of, readable_version
 from opentrail.services.s3.payload import inline_data
@@ -41,7 +41,7 @@ async def select_object_content(call: Call, unit: Unit) -> Shape:
     bucket = bucket_of(call, unit)
     version = readable_version(call, unit, bucket)
     keys = keys_of(call, unit, bucket, version)
-    if version.storage_class in ARCHIVED:
+    if version.storage_class in NOT_ALWAYS_READY:
         refuse_archived(version, unit.now)
     job = job_of(call.input, version.size, unit.now)
     job, runs = _reading(job, version)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import (
+    ACCESSES,
     NULL_VERSION,
     OBJECTS,
     ORDER_MAX,
@@ -20,6 +21,8 @@ from opentrail.rows.s3 import (
 )
 from opentrail.state import Unit
 
+TIERED = "INTELLIGENT_TIERING"
+"""The class whose reads are noted."""
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ORDER_DIGITS = 11
 _RANDOM_DIGITS = 21
@@ -142,4 +145,6 @@ def release(unit: Unit, version: ObjectVersion) -> None:
     """Let go the bytes of a version."""
     if version.inline:
         unit.delete(data_key(version.inline))
+    if version.storage_class == TIERED and version.parts:
+        ACCESSES.delete(unit, version.parts[0].ref)
     unit.writes.dropped_blobs += [part.ref for part in version.parts]
