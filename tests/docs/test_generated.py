@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from botocore import xform_name
 
-from opentrail.server.reference import pages, renew_between_markers
+from opentrail.server.reference import is_shared, pages, renew_between_markers
 from opentrail.server.reference_limits import limits, show
+from opentrail.server.reference_tests import client_name, exercising
+from opentrail.server.wiring import SERVICES
 
 ROOT = Path(__file__).parents[2]
 PAGES = pages()
@@ -47,3 +51,28 @@ def test_limits_are_found_with_value_unit_and_meaning():
 )
 def test_values_are_shown_in_their_unit(name: str, value: float, shown: str):
     assert show(name, value) == shown
+
+
+def test_every_operation_of_s3_that_works_is_exercised():
+    built = SERVICES["s3"].handlers
+    silent = [name for name in built if not exercising("s3", name, is_shared(name))]
+    assert silent == [], "no test calls these by their name"
+
+
+def test_the_coverage_page_names_tests_that_there_are():
+    links = re.findall(r"\(\.\./\.\./(tests/[^)]+)\)", PAGES["coverage.md"])
+    assert len(links) > 500
+    assert all((ROOT / link).is_file() for link in set(links))
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_operations_are_looked_for_by_the_name_boto3_gives_them(service: str):
+    for name in SERVICES[service].handlers:
+        assert client_name(name) == xform_name(name)
+
+
+def test_names_that_services_share_count_where_the_service_is_spoken_of():
+    assert is_shared("TagResource")
+    assert not is_shared("PutObject")
+    assert "tests/clients/test_sqs.py" not in exercising("s3control", "ListTagsForResource", shared=True)
+    assert "tests/clients/test_s3_reports.py" in exercising("s3control", "ListTagsForResource", shared=True)

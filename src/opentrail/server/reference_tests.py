@@ -52,7 +52,7 @@ def client_name(operation: str) -> str:
     return spaced.lower()
 
 
-def tests_of(service: str, operation: str, shared: bool) -> list[str]:
+def exercising(service: str, operation: str, shared: bool) -> list[str]:
     """The files that call an operation; of a name that is `shared`, those that speak of the service."""
     names = {client_name(operation), operation}
     return [
@@ -64,7 +64,7 @@ def tests_of(service: str, operation: str, shared: bool) -> list[str]:
 
 def shown_tests(service: str, operation: str, shared: bool) -> str:
     """Links from a page in `docs/reference`, the first few."""
-    files = tests_of(service, operation, shared)
+    files = exercising(service, operation, shared)
     links = [f"[{Path(path).stem.removeprefix('test_')}](../../{path})" for path in files[:SHOWN_MAX]]
     more = len(files) - SHOWN_MAX
     return ", ".join(links) + (f" and {more} more" if more > 0 else "")
