@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 KEEP ?= 0
 
-.PHONY: help demo test lint types imports format docs bench crash fuzz conformance prowler clean check
+.PHONY: help demo test lint types imports format docs bench crash faults fuzz conformance prowler clean check
 
 help:
 	@echo "make demo    set up and play the whole story; KEEP=1 leaves the server running"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench   figures against nginx, moto and ministack (Debian: needs nginx and wrk)"
 	@echo "make crash   kill -9 under load, again and again (ROUNDS=50)"
 	@echo "make fuzz    100,000 requests that nobody would send (REQUESTS=1000 SEED=7)"
+	@echo "make faults  a log bucket that is deleted, a disk that is full, a wrong clock, kills (ROUNDS=20)"
 	@echo "make conformance S3TESTS=dir   ceph/s3-tests, of which dir holds a copy, against a fresh server"
 	@echo "make prowler  Prowler's CloudTrail checks on a good trail, a bad one and none"
 	@echo "make docs    rewrite the generated pages of the docs"
@@ -58,6 +59,9 @@ crash: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --requests $(or $(REQUESTS),100000) $(if $(SEED),--seed $(SEED))
+
+faults: $(READY)
+	FAULT_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest tests/faults -v --timeout 600
 
 conformance: $(READY)
 	$(BIN)/python -m tests.conformance --suite $(or $(S3TESTS),$(error give S3TESTS=dir, a copy of github.com/ceph/s3-tests))

@@ -131,7 +131,8 @@ class Blobs(Protocol):
     commit never came."""
 
     async def put(self, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
-        """Store the stream; (ref, size). MUST be durable on return. An exception of the stream leaves nothing."""
+        """Store the stream; (ref, size). MUST be durable on return. An exception of the stream leaves nothing; a disk
+        that is full or fails leaves nothing either, and MUST raise LedgerUnavailable."""
         ...
 
     async def open(self, ref: str, offset: int, length: int) -> ByteStream:

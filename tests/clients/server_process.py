@@ -49,6 +49,8 @@ class ServerProcess:
         self.url = ""
         self.log_path = directory / "server.log"
         self.out_path = directory / "server.out"
+        self.program = [sys.executable, "-c", "from opentrail.server.cli import main; main()"]
+        """What is started, without its arguments."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> ServerProcess:
@@ -56,7 +58,7 @@ class ServerProcess:
         arguments = [text for name, value in self.options.items() for text in (f"--{name}", value)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENTRAIL_")}
         with self.log_path.open("ab") as log, self.out_path.open("wb") as out:
-            command = [sys.executable, "-c", "from opentrail.server.cli import main; main()", "serve", *arguments]
+            command = [*self.program, "serve", *arguments]
             self._process = subprocess.Popen(
                 command, stdout=out, stderr=log, env={**environment, "PYTHONUNBUFFERED": "1"}
             )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from opentrail.errors import LedgerUnavailable
 from opentrail.server.clock import SystemClock
 from opentrail.stores import blobs_files
 from opentrail.stores.blobs_files import FileBlobs, FileRun
@@ -68,7 +69,7 @@ async def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(blobs_files, "_make_durable", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(LedgerUnavailable, match="No space"):
         await FileBlobs(tmp_path, SystemClock()).put(once(b"data"))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

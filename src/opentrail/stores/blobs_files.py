@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from opentrail.call import ByteStream
+from opentrail.errors import LedgerUnavailable
 from opentrail.ports import Clock
 
 WRITE_BYTES = 1024 * 1024
@@ -37,7 +39,8 @@ class FileBlobs:
     async def put(self, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
         ref = self._clock.token(_REF_LENGTH, _REF_ALPHABET)
         path = self._incoming / ref
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with _disk():
+            file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             size = await _write_all(file, chunks)
             await _in_thread(_make_durable, file, self._incoming)
@@ -134,10 +137,20 @@ async def _in_thread(work: Callable[[int, T], None], file: int, argument: T) -> 
     closed next, and its number may soon be somebody else's."""
     running = asyncio.ensure_future(asyncio.to_thread(work, file, argument))
     try:
-        await asyncio.shield(running)
+        with _disk():
+            await asyncio.shield(running)
     finally:
         if not running.done():
             await asyncio.wait([running])
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """A disk that is full or fails is no defect of ours: the call did not happen, and may be tried again."""
+    try:
+        yield
+    except OSError as error:
+        raise LedgerUnavailable(f"the disk: {error.strerror or error}") from error
 
 
 def _write_vector(file: int, chunks: list[bytes]) -> None:
