@@ -128,7 +128,9 @@ def test_a_record_that_was_taken_out_is_named(run, evidence, tmp_path):
 
 
 def test_a_record_that_was_changed_is_named(run, evidence, tmp_path):
-    folder, records = changed(evidence, tmp_path, lambda each: [each[0].replace(b"127.0.0.1", b"127.0.0.2"), *each[1:]])
+    folder, records = changed(
+        evidence, tmp_path, lambda each: [each[0].replace(b'eventVersion":"1.', b'eventVersion":"2.'), *each[1:]]
+    )
     status, report = verified(run, evidence, folder=folder)
     assert status == 1
     [altered] = found(report, "altered record")
