@@ -394,3 +394,25 @@ def test_the_ledger_may_fail(s3: Any, world: World, monkeypatch: pytest.MonkeyPa
     assert keys(s3) == []
     sweep(world)
     assert len(manifest_of(s3)["files"]) == 1
+
+
+def test_lists_under_a_key_of_kms(s3: Any, world: World, wire: Wire):
+    """The key must let S3 make data keys, as the destination must let it put objects."""
+    kms = new_client(wire, service="kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    s3.put_object(Bucket=BUCKET, Key="k", Body=b"1")
+    configure(s3, target={"Encryption": {"SSEKMS": {"KeyId": key}}})
+    sweep(world)
+    assert keys(s3) == [], "the key lets nobody but its account"
+    own = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*", "Resource": "*"}
+    letting = {
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "kms:GenerateDataKey*",
+        "Resource": "*",
+    }
+    text = json.dumps({"Version": "2012-10-17", "Statement": [own, letting]})
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=text)
+    sweep(world)
+    head = s3.head_object(Bucket=TARGET, Key=manifest_of(s3)["files"][0]["key"])
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)

@@ -41,8 +41,11 @@ def put_input(config: dict[str, Any], key: str) -> Shape:
     """PutObject's input for any file of an inventory, as the destination's policy may ask for it."""
     target = target_of(config)
     shape: Shape = {"Bucket": target["Bucket"].rpartition(":")[2], "Key": key, "ACL": "bucket-owner-full-control"}
-    if "SSES3" in (target.get("Encryption") or {}):
+    encryption = target.get("Encryption") or {}
+    if "SSES3" in encryption:
         shape["ServerSideEncryption"] = "AES256"
+    if "SSEKMS" in encryption:
+        shape |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": encryption["SSEKMS"]["KeyId"]}
     if target.get("AccountId"):
         shape["ExpectedBucketOwner"] = target["AccountId"]
     return shape

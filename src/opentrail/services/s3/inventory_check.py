@@ -44,16 +44,13 @@ def checked_inventory(call: Call, unit: Unit) -> Shape:
     check_prefix(target.get("Prefix", ""))
     if target["Format"] == "ORC" and not HAS_ARROW:
         raise not_implemented("ORC: the server has no PyArrow (install opentrail[orc])")
-    encryption = target.get("Encryption") or {}
-    if "SSEKMS" in encryption:
-        raise not_implemented("SSE-KMS")
     if not UNBUILT_FIELDS.isdisjoint(given.get("OptionalFields") or ()):
         raise not_implemented(min(UNBUILT_FIELDS & set(given["OptionalFields"])))
     return document
 
 
 def _check_form(given: Shape, target: Shape) -> None:
-    fields = given.get("OptionalFields") or ()
+    fields, encryption = given.get("OptionalFields") or (), target.get("Encryption") or {}
     wrong = (
         not given.keys() >= {"Destination", "IsEnabled", "Id", "IncludedObjectVersions", "Schedule"}
         or not isinstance(given["IsEnabled"], bool)
@@ -63,7 +60,8 @@ def _check_form(given: Shape, target: Shape) -> None:
         or target.get("Format") not in FORMATS
         or not set(fields) <= {*FIELDS, *UNBUILT_FIELDS}
         or len(set(fields)) < len(fields)
-        or len(target.get("Encryption") or {}) > 1
+        or len(encryption) > 1
+        or ("SSEKMS" in encryption and not (encryption["SSEKMS"] or {}).get("KeyId"))
         or ("Filter" in given and not (given["Filter"] or {}).get("Prefix"))
     )
     if wrong:
