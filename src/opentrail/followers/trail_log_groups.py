@@ -45,6 +45,8 @@ GATHER_SECONDS: Final = 5.0
 """How long a trail gathers before it delivers, unless log files are delivered more often."""
 TICK_SECONDS: Final = 1.0
 """How often it is looked whether a trail has a log group."""
+HEADS_KEPT_MAX: Final = 2_000
+"""Records whose decoded heads are kept."""
 FORGET_TICKS: Final = 60
 """How often rows of trails that are gone are looked for."""
 CURSOR_LAG_LINES: Final = 50_000
@@ -81,6 +83,7 @@ class TrailLogGroupsFollower:
         self._sessions: dict[tuple[str, str], Principal] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._batches: dict[str, Batch] = {}
+        self._heads: dict[Seq, RecordHead | None] = {}
         self._gather = min(GATHER_SECONDS, house.settings.delivery_interval)
 
     async def run(self) -> None:
@@ -97,6 +100,10 @@ class TrailLogGroupsFollower:
                     await self._forget_unused()
                 ticks += 1
                 await asyncio.sleep(TICK_SECONDS)
+
+    def position(self) -> Seq:
+        """Every line up to here that a trail wants is in its log group, or waits in memory for company."""
+        return min((each.through for each in self._batches.values()), default=self._house.ledger.head())
 
     async def flush(self) -> None:
         """Deliver everything that is durable now, of every trail; raises the first AwsError."""
@@ -202,7 +209,7 @@ class TrailLogGroupsFollower:
 
     def _add(self, batch: Batch, timeline: Timeline, seq: Seq, line: Line) -> bool:
         """Take in a line; False if the batch has no room for it."""
-        record = _head(line)
+        record = self._head(seq, line)
         if record is None or not self._wants(timeline, record, seq):
             return True
         size = len(line.data)
@@ -215,6 +222,19 @@ class TrailLogGroupsFollower:
         batch.size += size + EVENT_OVERHEAD
         batch.foreign = batch.foreign or record.user_identity.invoked_by != DELIVERY_PRINCIPAL
         return True
+
+    def _head(self, seq: Seq, line: Line) -> RecordHead | None:
+        """A record as far as trails ask for it; all trails that are at the same lines share what was decoded."""
+        if line.kind != "record":
+            return None
+        if seq not in self._heads:
+            if len(self._heads) >= HEADS_KEPT_MAX:
+                self._heads.clear()
+            try:
+                self._heads[seq] = read_record(line.data)
+            except msgspec.MsgspecError:
+                self._heads[seq] = None
+        return self._heads[seq]
 
     def _wants(self, timeline: Timeline, record: RecordHead, seq: Seq) -> bool:
         """Does the trail log the line, and had it a log group then?"""
@@ -336,12 +356,3 @@ class TrailLogGroupsFollower:
             LOG_GROUP_STATUS.delete(unit, trail_id)
         if unit.writes.deletes:
             await self._house.ledger.commit(unit.writes, ())
-
-
-def _head(line: Line) -> RecordHead | None:
-    if line.kind != "record":
-        return None
-    try:
-        return read_record(line.data)
-    except msgspec.MsgspecError:
-        return None

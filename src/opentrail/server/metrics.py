@@ -17,6 +17,7 @@ import msgspec
 from opentrail.ports import Follower, Key, Reading, Seq
 from opentrail.rows.cloudtrail import CHAINS, DELIVERY_STATUS, DIGEST_STATUS, NOTICES, PLANNED
 from opentrail.rows.timelines import Timeline, Timelines
+from opentrail.rows.trail_log_groups import LOG_GROUP_STATUS, LogGroupStatus
 from opentrail.state import SCAN_PAGE, House, Unit
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -68,6 +69,9 @@ class TrailFigures:
     notices_waiting: int
     notified: int
     notification_errors: int
+    log_events: int
+    log_errors: int
+    log_failing: bool
 
 
 _TRAIL: Sequence[_Family] = (
@@ -102,6 +106,10 @@ _TRAIL: Sequence[_Family] = (
         "trail_notification_errors_total", "counter", "Failed tries to tell the topic.",
         lambda t: t.notification_errors,
     ),
+    _Family("trail_log_events_delivered_total", "counter", "Events put into the log group.", lambda t: t.log_events),
+    _Family("trail_log_delivery_errors_total", "counter", "Failed tries to put events.", lambda t: t.log_errors),
+    _Family("trail_log_delivery_failing", "gauge", "1 while the last try to put events has failed.",
+            lambda t: t.log_failing),
 )  # fmt: skip
 
 
@@ -161,6 +169,7 @@ class Metrics:
         unit = Unit(self._house, 0.0)
         deliveries = [row for _, row in DELIVERY_STATUS.all(unit, timeline.id)]
         digests = [row for _, row in DIGEST_STATUS.all(unit, timeline.id)]
+        group = LOG_GROUP_STATUS.get(unit, timeline.id) or LogGroupStatus()
         first = PLANNED.page(unit, timeline.id, limit=1)
         return TrailFigures(
             arn=timeline.newest.arn,
@@ -178,6 +187,9 @@ class Metrics:
             notices_waiting=_counted(unit, NOTICES.key(timeline.id, "")),
             notified=sum(row.notices for row in deliveries),
             notification_errors=sum(row.notice_failures for row in deliveries),
+            log_events=group.events,
+            log_errors=group.failures,
+            log_failing=bool(group.error),
         )
 
     def _late(self, unit: Unit, timeline: Timeline) -> float:

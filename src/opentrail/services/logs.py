@@ -9,4 +9,4 @@ from opentrail.services.logs_common import guard_group
 service = Service("logs")
 for family in (logs_groups, logs_streams, logs_put, logs_read, logs_tags, logs_policies):
     service.include(family.service)
-service.guard()(guard_group)
+service.guard(*(name for name in service.handlers if name not in service.guards))(guard_group)
