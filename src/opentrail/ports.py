@@ -6,7 +6,7 @@ An engine (SQLite, PostgreSQL, files, an S3 store) plugs in by satisfying one of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -166,11 +166,13 @@ class Road(Protocol):
         body: bytes | ByteStream = b"",
         source: str = "",
         also: Writes | None = None,
+        stash: Mapping[str, Any] | None = None,
     ) -> InternalAnswer:
         """Walk one call inside the process; raises the call's AwsError.
 
         `source` is what the record shows as sourceIPAddress and userAgent (default: `principal.invoked_by`). `also` is
-        committed together with the call's own effect, and not at all if the call fails.
+        committed together with the call's own effect, and not at all if the call fails. `stash` tells the service's
+        handlers what no client could.
         """
         ...
 

@@ -32,7 +32,10 @@ class Settings:
     tls_certificate: str = setting("", "PEM file with the certificate chain; with tls-key, serves HTTPS.")
     tls_key: str = setting("", "PEM file with its private key.")
     post_to: str = setting(
-        "", "Networks (10.0.0.0/8,…) to which topics may post messages; empty means all but link-local and the like."
+        "", "Networks (10.0.0.0/8,…) for topics' messages and replicas; empty means all but link-local and the like."
+    )
+    replication_endpoints: str = setting(
+        "", "TOML file of buckets on other servers to replicate to: endpoint, region, access key of each."
     )
     event_names: str = setting(
         "recorded",

@@ -45,6 +45,8 @@ class House:
     history: History = field(default_factory=NoHistory)
     lookup_turns: Turns = field(default_factory=Turns)
     """LookupEvents' turns, by account and region."""
+    elsewhere: frozenset[str] = frozenset()
+    """Names of buckets on other servers, to which this one may replicate."""
     ending: bool = False
     """The server is about to end: who waits on a caller's behalf answers now."""
 

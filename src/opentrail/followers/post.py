@@ -74,7 +74,7 @@ async def post(url: str, headers: Mapping[str, str], body: bytes, gatekeeper: Ga
 async def _post(parts: SplitResult, headers: Mapping[str, str], body: bytes, gatekeeper: Gatekeeper) -> int:
     secure = parts.scheme == "https"
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-    address = await _address(host, port, gatekeeper)
+    address = await address_of(host, port, gatekeeper)
     reader, writer = await asyncio.open_connection(
         address,
         port,
@@ -90,7 +90,8 @@ async def _post(parts: SplitResult, headers: Mapping[str, str], body: bytes, gat
         writer.transport.abort()
 
 
-async def _address(host: str, port: int, gatekeeper: Gatekeeper) -> str:
+async def address_of(host: str, port: int, gatekeeper: Gatekeeper) -> str:
+    """An address of the host that may be gone to; raises NotAllowed, OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for *_, where in found:
         if gatekeeper.admits(str(where[0])):

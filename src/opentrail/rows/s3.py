@@ -160,6 +160,9 @@ class ObjectVersion(Row, frozen=True):
     """Intelligent-Tiering: when it was last brought back from an archive."""
     upload_id: str = ""
     """The multipart upload it was made of, so that completing it again gives the same answer."""
+    replication: dict[str, str] = msgspec.field(default_factory=dict)
+    """What has become of it at each bucket it is replicated to (`COMPLETED`, with the replica's id where that is another),
+    or that it is a replica itself; see `s3_replication`."""
 
 
 class Access(Row, frozen=True):

@@ -11,6 +11,7 @@ from typing import Any
 
 from opentrail.followers.post import Gatekeeper
 from opentrail.server.endpoints import BadEndpoints, read_endpoints
+from opentrail.server.remotes import BadRemotes, read_remotes
 from opentrail.settings import Settings, setting_fields
 
 PREFIX = "OPENTRAIL_"
@@ -112,6 +113,10 @@ def _checked(settings: Settings) -> Settings:
         Gatekeeper(settings.post_to)
     except ValueError as error:
         raise BadSetting(f"post_to is {settings.post_to!r}; write networks such as 10.0.0.0/8,192.0.2.7/32") from error
+    try:
+        read_remotes(settings.replication_endpoints)
+    except BadRemotes as error:
+        raise BadSetting(f"replication_endpoints: {error}") from error
     try:
         read_endpoints(settings)
     except BadEndpoints as error:

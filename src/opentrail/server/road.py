@@ -7,6 +7,7 @@ signature to check and no socket in between. `ports.Road`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
 
 from opentrail.call import ByteStream, Call, HttpRequest, Principal, Shape
 from opentrail.errors import AwsError
@@ -57,8 +58,11 @@ class InternalRoad:
         body: bytes | ByteStream = b"",
         source: str = "",
         also: Writes | None = None,
+        stash: Mapping[str, Any] | None = None,
     ) -> InternalAnswer:
         call = self._open(principal, service, operation, input, region, body, source)
+        if stash is not None:
+            call.stash.update(stash)
         response = await self.gate.walk(Walk(call, self._route(call), also))
         if call.error is not None:
             raise call.error

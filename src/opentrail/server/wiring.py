@@ -24,7 +24,10 @@ from opentrail.followers.keys import KeysFollower
 from opentrail.followers.lifecycle import LifecycleFollower
 from opentrail.followers.log_keeping import LogKeepingFollower
 from opentrail.followers.notifications import NotificationsFollower
+from opentrail.followers.post import Gatekeeper
 from opentrail.followers.queues import QueuesFollower
+from opentrail.followers.replication import ReplicationFollower
+from opentrail.followers.replication_remote import Remote
 from opentrail.followers.rules import RulesFollower
 from opentrail.followers.topics import TopicsFollower
 from opentrail.followers.trail_log_groups import TrailLogGroupsFollower
@@ -37,6 +40,7 @@ from opentrail.server.edge import Edge
 from opentrail.server.endpoints import read_endpoints
 from opentrail.server.gate import Gate
 from opentrail.server.loops import end, follow, spawn
+from opentrail.server.remotes import read_remotes
 from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.service import Service
@@ -174,7 +178,16 @@ def _followers(house: House) -> list[Follower]:
         LogKeepingFollower(house),
         AccessLogFollower(house),
         TrailLogGroupsFollower(house, credentials_holder),
+        ReplicationFollower(house, role_session, _remotes(house)),
     ]
+
+
+def _remotes(house: House) -> dict[str, Remote]:
+    """Buckets on other servers, by the name that rules call them."""
+    gatekeeper = Gatekeeper(house.settings.post_to)
+    found = read_remotes(house.settings.replication_endpoints)
+    house.elsewhere = frozenset(found)
+    return {name: Remote(name, each, gatekeeper, house.models, house.clock) for name, each in found.items()}
 
 
 async def _listen(edge: Edge, settings: Settings) -> list[asyncio.Server]:

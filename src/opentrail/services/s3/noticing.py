@@ -1,7 +1,7 @@
-"""Tells a bucket's notification configuration what its operations did to objects.
+"""Tells a bucket's notification configuration and its replication rules what its operations did to objects.
 
-Wraps the handlers of writing operations, so that no family knows of notices; what happened is read off the unit, in which
-a change is or is not. A bucket without a configuration costs one look at its row.
+Wraps the handlers of writing operations, so that no family knows of notices and tasks; what happened is read off the
+unit, in which a change is or is not. A bucket without a configuration costs one look at its row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from opentrail.call import Call, Shape
 from opentrail.rows.s3 import BUCKETS, NULL_VERSION, OBJECTS, VERSIONS, Bucket, ObjectVersion, order_part
 from opentrail.rows.s3_event import MARKER_ETAG, ObjectEvent, Source, customer_id
 from opentrail.rows.s3_notices import KIND, notify
+from opentrail.rows.s3_replication import KIND as REPLICATION
+from opentrail.rows.s3_replication import REPLICA
 from opentrail.service import Handler, Service
+from opentrail.services.s3.replica import take_replica
+from opentrail.services.s3.replicating import replicate
 from opentrail.services.s3.versions import find_version, order_of
 from opentrail.state import Unit
 
@@ -41,22 +45,37 @@ def watch(service: Service) -> None:
         (CREATING, _created),
         (CHANGING, _changed),
         (("DeleteObject", "DeleteObjects"), _removed),
+        (("PutObjectRetention", "PutObjectLegalHold"), None),
     ):
         for name in names:
             if name in service.handlers:
                 service.handlers[name] = _noticed(service.handlers[name], tell)
 
 
-def _noticed(handler: Handler, tell: Tell) -> Handler:
+def _noticed(handler: Handler, tell: Tell | None) -> Handler:
     @wraps(handler)
     async def noticed(call: Call, unit: Unit) -> Shape:
+        if REPLICA in call.stash:
+            return await _noticed_replica(call, unit, tell)
         output = await handler(call, unit)
         bucket = BUCKETS.get(unit, call.input["Bucket"])
-        if bucket is not None and KIND in bucket.configured:
-            tell(call, unit, bucket)
+        if bucket is not None and bucket.configured:
+            if tell is not None and KIND in bucket.configured:
+                tell(call, unit, bucket)
+            if REPLICATION in bucket.configured:
+                replicate(call, unit, bucket)
         return output
 
     return noticed
+
+
+async def _noticed_replica(call: Call, unit: Unit, tell: Tell | None) -> Shape:
+    """A replica is an object like any other to those who want to hear of objects; it is not replicated again."""
+    output = await take_replica(call, unit)
+    bucket = BUCKETS.get(unit, call.input["Bucket"])
+    if bucket is not None and tell is not None and KIND in bucket.configured:
+        tell(call, unit, bucket)
+    return output
 
 
 def source_of(call: Call) -> Source:

@@ -12,6 +12,7 @@ from opentrail.call import ByteStream, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.ports import Blobs
 from opentrail.rows.s3 import ObjectVersion, Part
+from opentrail.rows.s3_replication import status_of
 from opentrail.services.s3.cipher import Decrypted
 from opentrail.services.s3.encryption import KeyRing, show_kind
 
@@ -148,6 +149,8 @@ def describe(call: Call, version: ObjectVersion, run: Run, versioned: bool) -> S
             output["ArchiveStatus"] = version.access_tier
     if version.sse or version.customer_mark:
         _encryption(call, output, version)
+    if version.replication:
+        output["ReplicationStatus"] = status_of(version)
     if call.input.get("ChecksumMode") == "ENABLED" and not (run.partial and "PartNumber" not in call.input):
         _checksums(output, version, call.input.get("PartNumber"))
     return output

@@ -15,6 +15,7 @@ from opentrail.services.s3 import (
     bucket_encryption,
     bucket_logging,
     bucket_policy,
+    bucket_replication,
     buckets,
     completing,
     copy_source,
@@ -40,6 +41,7 @@ from opentrail.services.s3 import (
     parts,
     post_object,
     preflight,
+    replica,
     request_payment,
     restore,
     select_content,
@@ -95,6 +97,8 @@ FAMILIES = (
     torrent,
     directory,
     bucket_logging,
+    bucket_replication,
+    replica,
 )
 
 service = Service("s3")

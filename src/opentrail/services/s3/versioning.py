@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS
+from opentrail.rows.s3_replication import KIND as REPLICATION
 from opentrail.service import Service
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
@@ -44,6 +45,9 @@ async def put_bucket_versioning(call: Call, unit: Unit) -> Shape:
         raise AwsError("AccessDenied", "Mfa Authentication must be used for this request", 403)
     if bucket.object_lock and status == "Suspended":
         message = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+        raise AwsError("InvalidBucketState", message, 409)
+    if REPLICATION in bucket.configured and status == "Suspended":
+        message = "A replication configuration is present on this bucket, so the versioning state cannot be changed."
         raise AwsError("InvalidBucketState", message, 409)
     if status is not None and status != bucket.versioning:
         BUCKETS.put(unit, replace(bucket, versioning=status), bucket.name)
