@@ -288,12 +288,3 @@ async def test_head_tells_strangers_nothing_more_than_that_it_is_there(world: Wo
     nonsense = {"x-amz-expected-bucket-owner": "me"}
     answer = await world.get_bucket_location(Bucket=BUCKET, headers=nonsense)
     assert (answer.status, answer.code) == (400, "InvalidBucketOwnerAWSAccountID")
-
-
-@pytest.mark.parametrize(
-    "operation",
-    ["get_bucket_replication"],
-)
-async def test_what_is_not_built_does_not_pretend(world: World, operation: str):
-    answer = await getattr(world, operation)(Bucket=BUCKET)
-    assert (answer.status, answer.code) == (501, "NotImplemented")
