@@ -16,6 +16,7 @@ import msgspec
 from opentrail.access.acl import GROUPS, canonical_id
 from opentrail.rows.s3 import LIFECYCLE, OBJECTS, VERSIONS, Bucket, ObjectVersion
 from opentrail.rows.s3_inventory import Column
+from opentrail.rows.s3_replication import status_of
 from opentrail.services.s3.archive import TIERED
 from opentrail.services.s3.documents import document_text
 from opentrail.services.s3.guard import object_acl
@@ -139,7 +140,7 @@ READERS: dict[str, Callable[[_Entry], Value]] = {
     "ETag": _of_object(lambda entry: entry.version.etag),
     "StorageClass": _of_object(lambda entry: entry.version.storage_class),
     "IsMultipartUploaded": _of_object(lambda entry: bool(entry.version.part_sizes)),
-    "ReplicationStatus": lambda _entry: None,
+    "ReplicationStatus": lambda entry: status_of(entry.version) or None,
     "EncryptionStatus": _of_object(_encryption),
     "ObjectLockRetainUntilDate": _of_object(lambda entry: entry.version.lock_until or None),
     "ObjectLockMode": _of_object(lambda entry: entry.version.lock_mode or None),
