@@ -28,7 +28,7 @@ SCANNED_BYTES_MAX = 8 * 1_048_576
 MARK_BYTES = 200
 """What looking at a mark, and not at its block, counts for."""
 TURN_BYTES = 65_536
-"""Bytes looked at before other work gets its turn."""
+"""Bytes looked at before other work gets its turn; a larger event is filtered beside the loop."""
 
 Wanted = Callable[[LogEvent], bool]
 
@@ -89,7 +89,10 @@ class Gatherer:
             if self._turn > TURN_BYTES:
                 self._turn = 0
                 await asyncio.sleep(0)
-            if low < event.place < high and self._wanted(event):
+            if not low < event.place < high:
+                continue
+            large = len(event.message) > TURN_BYTES
+            if await asyncio.to_thread(self._wanted, event) if large else self._wanted(event):
                 self._events.append(event)
                 self._bytes += _size(event)
         if len(self._events) >= self._limit or self._bytes >= PAGE_BYTES_MAX:
