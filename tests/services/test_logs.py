@@ -134,6 +134,33 @@ async def test_events_expire(house):
     assert "firstEventTimestamp" not in shown
 
 
+async def test_an_empty_range_at_the_end_of_time_has_tokens_too(house):
+    await put(house, "s", now_ms(house))
+    for given in ({"endTime": 0}, {"startTime": 10**18}, {"startTime": 0, "endTime": 10**18, "startFromHead": True}):
+        answer = await call(house, "GetLogEvents", **WHERE, **given)
+        for member in ("nextForwardToken", "nextBackwardToken"):
+            again = await call(house, "GetLogEvents", **WHERE, **given, nextToken=answer[member])
+            assert len(again["events"]) <= 1
+
+
+async def test_retention_that_ends_during_a_pass_ends_the_pass(house, monkeypatch):
+    monkeypatch.setattr(log_keeping, "BLOCK_ROWS", 1)
+    old = now_ms(house) - 3 * DAY
+    for number in range(3):
+        await put(house, "s", old + number)
+    await call(house, "PutRetentionPolicy", logGroupName="g", retentionInDays=1)
+    real = house.ledger.commit
+
+    async def commit_and_end(writes, lines):
+        await real(writes, lines)
+        house.ledger.commit = real
+        await call(house, "DeleteRetentionPolicy", logGroupName="g")
+
+    house.ledger.commit = commit_and_end
+    await LogKeepingFollower(house).sweep_expired()
+    assert rows(house, BLOCKS) == [2]
+
+
 async def test_what_is_left_of_deleted_logs_is_cleared_away(house, monkeypatch):
     monkeypatch.setattr(log_keeping, "PAGE", 3)
     monkeypatch.setattr(log_keeping, "BLOCK_ROWS", 2)

@@ -21,7 +21,6 @@ from opentrail.rows.log_groups import (
     NEWEST,
     STREAMS,
     TALLIES,
-    LogGroup,
     add_bytes,
     ms_part,
 )
@@ -32,6 +31,8 @@ PAGE: Final = 200
 GROUPS_PAGE: Final = 100
 PASS_SECONDS: Final = 600.0
 """How often retention is looked after."""
+RETRY_SECONDS: Final = 5.0
+"""Pause after something could not be made durable."""
 BLOCK_ROWS: Final = 16
 """Blocks read at once to see whether they have expired; their rows are large."""
 
@@ -62,6 +63,8 @@ class LogKeepingFollower:
                         due = loop.time() + PASS_SECONDS
                 except (Conflict, LedgerUnavailable) as failure:
                     log.warning("log events could not be cleared away now: %s", failure)
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
                 await self._rest(rung, max(0.0, due - loop.time()))
         finally:
             BELL.leave(GONE, rung.set)
@@ -86,17 +89,21 @@ class LogKeepingFollower:
         after = b""
         while True:
             rows = GROUPS.page(self._unit(), after=after, limit=GROUPS_PAGE)
-            for _, group in rows:
+            for key, group in rows:
                 if group.retention_days:
-                    await self._expire(group)
+                    await self._expire(GROUPS.parts(key))
             if len(rows) < GROUPS_PAGE:
                 return
             after = rows[-1][0]
 
-    async def _expire(self, group: LogGroup) -> None:
+    async def _expire(self, where: tuple[str, ...]) -> None:
+        """Go through a group's blocks from the oldest, by what holds for the group at each page."""
         after = b""
         while True:
             unit = self._unit()
+            group = GROUPS.get(unit, *where)
+            if group is None or not group.retention_days:
+                return
             oldest = group.oldest(unit.now)
             rows = unit.scan(BLOCKS.key(group.id, ""), after, BLOCK_ROWS)
             gone = 0

@@ -72,7 +72,7 @@ async def get_log_events(call: Call, unit: Unit) -> Shape:
         "events": [
             {"timestamp": each.time, "message": each.message, "ingestionTime": each.ingested} for each in page.events
         ],
-        "nextForwardToken": f"f/{last:0{PLACE_DIGITS}d}/s",
+        "nextForwardToken": f"f/{max(0, last):0{PLACE_DIGITS}d}/s",
         "nextBackwardToken": f"b/{first:0{PLACE_DIGITS}d}/s",
     }
 
