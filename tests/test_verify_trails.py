@@ -178,3 +178,16 @@ def test_what_cannot_be_known_is_told():
     trails = Trails()
     trails.see(read_head(told("CreateTrail", {}, trail(isOrganizationTrail=True))))
     assert trails.organization == {ARN}
+
+
+def test_insight_events_belong_to_the_trails_that_want_their_type():
+    trails = Trails()
+    trails.see(read_head(told("CreateTrail", {}, trail())))
+    trails.see(read_head(told("StartLogging", {"name": "t"}, None)))
+    kinds = [{"insightType": "ApiErrorRateInsight"}]
+    wanted = {"eventCategory": "Insight", "insightDetails": {"insightType": "ApiErrorRateInsight"}, "eventName": ""}
+    other = wanted | {"insightDetails": {"insightType": "ApiCallRateInsight"}}
+    assert logging(trails, told("x", {}, None, **wanted)) == []
+    trails.see(read_head(told("PutInsightSelectors", {"trailName": "t"}, {"insightSelectors": kinds})))
+    assert logging(trails, told("x", {}, None, **wanted)) == [ARN]
+    assert logging(trails, told("x", {}, None, **other)) == []

@@ -26,6 +26,9 @@ class Settings:
     root_access_key_id: str = setting("", "Access key id of the root user; generated at first start when empty.")
     root_secret_access_key: str = setting("", "Its secret; generated and shown once at first start when empty.")
     delivery_interval: float = setting(300.0, "How often log files are delivered (5m, 30s, …).")
+    insight_learning: float = setting(
+        129_600.0, "How long calls are counted before Insights tell what is unusual (at AWS up to 36 hours)."
+    )
     digest_interval: float = setting(3600.0, "How often digest files are delivered.")
     access_log_interval: float = setting(300.0, "How often server access logs of buckets are delivered.")
     domain: str = setting("", "Domain for virtual-host addressing: BUCKET.DOMAIN (localhost always works).")

@@ -38,7 +38,7 @@ _DIGEST = re.compile(
     re.ASCII,
 )
 _LOG = re.compile(
-    r"(?:.*/)?AWSLogs/(?:o-[a-z0-9]+/)?\d{12}/CloudTrail/[a-z0-9-]+/\d{4}/\d\d/\d\d/"
+    r"(?:.*/)?AWSLogs/(?:o-[a-z0-9]+/)?\d{12}/CloudTrail(?:-Insight)?/[a-z0-9-]+/\d{4}/\d\d/\d\d/"
     r"[^/]+_(?P<stamp>\d{8}T\d{4})Z_[^/_]+\.json\.gz",
     re.ASCII,
 )

@@ -31,7 +31,7 @@ FINDINGS_MAX = 1_000
 """Findings of one kind that are named; the rest are counted."""
 PROGRESS_LINES = 1_000
 _FILE = re.compile(
-    r"(?P<prefix>(?:.*/)?)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?P<kind>CloudTrail|CloudTrail-Digest)/[a-z0-9-]+/"
+    r"(?P<prefix>(?:.*/)?)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?P<kind>CloudTrail|CloudTrail-Insight|CloudTrail-Digest)/[a-z0-9-]+/"
     r"\d{4}/\d\d/\d\d/[^/]+\.json\.gz",
     re.ASCII,
 )
@@ -70,7 +70,7 @@ class Scope:
             return False
         if self.prefix is not None and found["prefix"] != (f"{self.prefix}/" if self.prefix else ""):
             return False
-        return found["kind"] == "CloudTrail" or self.digest_name in key
+        return found["kind"] != "CloudTrail-Digest" or self.digest_name in key
 
 
 @dataclass(slots=True)
@@ -184,7 +184,7 @@ class _Check:
         for number, key in enumerate(keys, 1):
             self._store.execute("UPDATE written SET seen = 1 WHERE key = ?", (key,))
             found = _FILE.fullmatch(key)
-            if found is not None and found["kind"] == "CloudTrail" and self._scope.holds(key):
+            if found is not None and found["kind"] != "CloudTrail-Digest" and self._scope.holds(key):
                 yield from self._read_file(key)
             self._step("reading log files", number, len(keys))
 

@@ -21,7 +21,15 @@ GLOBAL = ("iam.amazonaws.com", "cloudfront.amazonaws.com", "route53.amazonaws.co
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
 WHOLE = {"AWS::DynamoDB::Table": "arn:aws:dynamodb", "AWS::Lambda::Function": "arn:aws:lambda"}
 """Types of which basic selectors name single ones, and the value that means all."""
-CHANGES = ("CreateTrail", "UpdateTrail", "PutEventSelectors", "StartLogging", "StopLogging", "DeleteTrail")
+CHANGES = (
+    "CreateTrail",
+    "UpdateTrail",
+    "PutEventSelectors",
+    "PutInsightSelectors",
+    "StartLogging",
+    "StopLogging",
+    "DeleteTrail",
+)
 
 
 class Resource(msgspec.Struct):
@@ -34,6 +42,12 @@ class Identity(msgspec.Struct, rename="camel"):
     type: str = ""
     arn: str = ""
     invoked_by: str = ""
+
+
+class Insight(msgspec.Struct, frozen=True, rename="camel"):
+    """Of an Insight event, which type it is of."""
+
+    insight_type: str = ""
 
 
 class Head(msgspec.Struct, rename="camel"):
@@ -53,6 +67,7 @@ class Head(msgspec.Struct, rename="camel"):
     read_only: bool | None = None
     user_identity: Identity = msgspec.field(default_factory=Identity)
     resources: list[Resource] = []
+    insight_details: Insight = Insight()
     request_parameters: msgspec.Raw = msgspec.Raw(b"null")
     response_elements: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -79,6 +94,8 @@ class Trail:
     known: bool = True
     """Every change so far could be read."""
     selects: Test = lambda head: head.event_category == "Management"
+    insights: frozenset[str] = frozenset()
+    """Types of Insight events that it wants."""
 
     def logs(self, head: Head) -> bool:
         if not self.logging or not self.known:
@@ -89,6 +106,8 @@ class Trail:
             return False
         if not self.everywhere and not self.with_global and head.event_source in GLOBAL:
             return False
+        if head.event_category == "Insight":
+            return head.insight_details.insight_type in self.insights
         return self.selects(head) and (self.recursive or not self._is_own_delivery(head))
 
     def _is_own_delivery(self, head: Head) -> bool:
@@ -137,6 +156,8 @@ class Trails:
             trail.logging = head.event_name == "StartLogging"
         elif head.event_name == "PutEventSelectors":
             self._select(trail, made)
+        elif head.event_name == "PutInsightSelectors":
+            trail.insights = frozenset(each["insightType"] for each in made.get("insightSelectors") or ())
         else:
             self._configure(trail, made)
         if not trail.known:

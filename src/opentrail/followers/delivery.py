@@ -22,7 +22,8 @@ from opentrail.followers.delivery_write import look_at_bucket, note_failure, wri
 from opentrail.followers.lines import epoch
 from opentrail.ports import Line, Seq
 from opentrail.record.event_selectors import read_record
-from opentrail.rows.cloudtrail import CURSORS, PLANNED, DeliveryCursor, PlannedFile, padded
+from opentrail.record.insight import INSIGHT
+from opentrail.rows.cloudtrail import CURSORS, EVENTS, INSIGHTS, PLANNED, DeliveryCursor, PlannedFile, padded
 from opentrail.rows.timelines import Timeline, Timelines
 from opentrail.state import House, Unit
 
@@ -154,8 +155,9 @@ class DeliveryFollower:
                 echo = self._echoes.of(record)
                 if pending.due == math.inf and not echo.waits:
                     pending.due = self._due(record.event_time)
+                kind = INSIGHTS if record.event_category == INSIGHT else EVENTS
                 who, where, whose = record.recipient_account_id, record.aws_region, timeline.organization_at(seq)
-                pending.add(who, where, seq, len(line.data), record.event_time, echo, whose)
+                pending.add(who, where, seq, len(line.data), record.event_time, echo, whose, kind)
 
     def _due(self, event_time: str) -> float:
         """When a trail whose oldest undelivered event is this one delivers; what waited before a restart counts."""

@@ -12,7 +12,7 @@ from enum import Enum
 
 from opentrail.ports import Seq
 from opentrail.record.log_file import log_file_key, unique_name
-from opentrail.rows.cloudtrail import CURSORS, PLANNED, DeliveryCursor, PlannedFile, TrailConfig, padded
+from opentrail.rows.cloudtrail import CURSORS, EVENTS, PLANNED, DeliveryCursor, PlannedFile, TrailConfig, padded
 from opentrail.state import Unit
 
 FILE_BYTES_MAX = 8 * 1024 * 1024
@@ -75,14 +75,14 @@ class OpenFile:
 
 
 class Pending:
-    """What a trail has gathered since its last plan, by organization, recipient account and region."""
+    """What a trail has gathered since its last plan, by organization, recipient account, region and kind."""
 
     __slots__ = ("due", "files", "size")
 
     def __init__(self, due: float = math.inf) -> None:
         self.due = due
         """When it has to be delivered, on the loop's clock; never on account of echoes alone."""
-        self.files: dict[tuple[str, str, str], list[OpenFile]] = {}
+        self.files: dict[tuple[str, str, str, str], list[OpenFile]] = {}
         self.size = 0
 
     def add(
@@ -94,9 +94,10 @@ class Pending:
         event_time: str,
         echo: Echo = Echo.NONE,
         organization_id: str = "",
+        kind: str = EVENTS,
     ) -> None:
         """Take in one line."""
-        files = self.files.setdefault((organization_id, account_id, region), [])
+        files = self.files.setdefault((organization_id, account_id, region, kind), [])
         if not files or files[-1].full:
             files.append(OpenFile())
         files[-1].add(seq, size, event_time, echo)
@@ -109,9 +110,9 @@ def put_plan(
     """Lay out everything gathered up to `through` as rows, and move the trail's cursor there, in one commit."""
     stamp = max(unit.now, cursor.stamp)
     number = cursor.files
-    for (organization_id, account_id, region), files in sorted(pending.files.items()) if pending else ():
+    for (organization_id, account_id, region, kind), files in sorted(pending.files.items()) if pending else ():
         for file in files:
-            row = planned_file(trail_id, config, account_id, region, file, stamp, organization_id)
+            row = planned_file(trail_id, config, account_id, region, file, stamp, organization_id, kind)
             PLANNED.put(unit, row, trail_id, padded(number))
             number += 1
     CURSORS.put(unit, DeliveryCursor(through=through, stamp=stamp, files=number), trail_id)
@@ -125,6 +126,7 @@ def planned_file(
     file: OpenFile,
     stamp: float,
     organization_id: str = "",
+    kind: str = EVENTS,
 ) -> PlannedFile:
     """The row of a file that is to be delivered where `config` says."""
     return addressed(
@@ -140,6 +142,7 @@ def planned_file(
             looks=file.looks,
             quiet=file.quiet,
             organization_id=organization_id,
+            kind=kind,
         ),
         trail_id,
         config,
@@ -152,7 +155,7 @@ def addressed(row: PlannedFile, trail_id: str, config: TrailConfig) -> PlannedFi
     unique = unique_name(trail_id, row.account_id, row.region, str(row.runs[0][0]))
     return PlannedFile(
         bucket=config.bucket,
-        key=log_file_key(config.prefix, row.organization_id, row.account_id, row.region, moment, unique),
+        key=log_file_key(config.prefix, row.organization_id, row.account_id, row.region, moment, unique, row.kind),
         account_id=row.account_id,
         region=row.region,
         runs=row.runs,
@@ -164,4 +167,5 @@ def addressed(row: PlannedFile, trail_id: str, config: TrailConfig) -> PlannedFi
         looks=row.looks,
         quiet=row.quiet,
         organization_id=row.organization_id,
+        kind=row.kind,
     )

@@ -48,6 +48,8 @@ class RecordSummary(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def source(self) -> str:
+        if self.event_type == "AwsCloudTrailInsight":
+            return "aws.cloudtrail"  # such records name no source of their own
         return "aws." + self.event_source.removesuffix(".amazonaws.com")
 
     @property

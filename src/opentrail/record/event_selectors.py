@@ -100,6 +100,12 @@ class RecordIdentity(msgspec.Struct, frozen=True, rename="camel"):
     invoked_by: str = ""
 
 
+class RecordInsight(msgspec.Struct, frozen=True, rename="camel"):
+    """What is asked of an Insight event."""
+
+    insight_type: str = ""
+
+
 class RecordHead(msgspec.Struct, frozen=True, rename="camel"):
     """A record as far as selectors, rules and the history need it. Absent members are empty."""
 
@@ -118,6 +124,7 @@ class RecordHead(msgspec.Struct, frozen=True, rename="camel"):
     management_event: bool | None = None
     user_identity: RecordIdentity = RecordIdentity()
     resources: tuple[RecordResource, ...] = ()
+    insight_details: RecordInsight = RecordInsight()
 
 
 Predicate: TypeAlias = Callable[[RecordHead], bool]

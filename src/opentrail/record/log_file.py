@@ -82,10 +82,17 @@ def folder(prefix: str, org_id: str, account: str, kind: str, region: str, momen
 
 
 def log_file_key(
-    prefix: str, org_id: str, account: str, region: str, delivered_at: datetime.datetime, unique16: str
+    prefix: str,
+    org_id: str,
+    account: str,
+    region: str,
+    delivered_at: datetime.datetime,
+    unique16: str,
+    kind: str = "CloudTrail",
 ) -> str:
-    """The key of a log file. `region` is that of the events; the time, that of delivery, counts in minutes."""
+    """The key of a log file. `region` is that of the events; the time, that of delivery, counts in minutes. `kind` is
+    CloudTrail or CloudTrail-Insight."""
     moment = in_utc(delivered_at)
     stamp = moment.strftime("%Y%m%dT%H%MZ")
-    name = f"{account}_CloudTrail_{region}_{stamp}_{unique16}.json.gz"
-    return folder(prefix, org_id, account, "CloudTrail", region, moment) + name
+    name = f"{account}_{kind}_{region}_{stamp}_{unique16}.json.gz"
+    return folder(prefix, org_id, account, kind, region, moment) + name

@@ -80,10 +80,11 @@ class EventAttributes(msgspec.Struct, frozen=True):
 def attributes_of(record: Record) -> EventAttributes:
     """The attributes of a record of any service."""
     identity = _mapping(record.get("userIdentity"))
+    named = _mapping(record.get("insightDetails")) if "insightDetails" in record else record
     return EventAttributes(
         event_id=_text(record.get("eventID")),
-        event_name=_text(record.get("eventName")),
-        event_source=_text(record.get("eventSource")),
+        event_name=_text(named.get("eventName")),
+        event_source=_text(named.get("eventSource")),
         event_time=_text(record.get("eventTime")),
         read_only="true" if record.get("readOnly") else "false",
         username=username_of(identity),

@@ -22,6 +22,8 @@ DELIVERY_PRINCIPAL = "cloudtrail.amazonaws.com"
 """The service principal that delivers log files and digests."""
 DELIVERY_ACL = "bucket-owner-full-control"
 """The canned ACL on everything that CloudTrail writes; bucket policies insist on it."""
+EVENTS, INSIGHTS = "CloudTrail", "CloudTrail-Insight"
+"""Folders of log files: of records, and of Insight events."""
 REVISION_DIGITS = 10
 """Revisions and counters are zero-padded to this many digits in keys, so that they sort."""
 
@@ -67,6 +69,7 @@ class TrailConfig(Row, frozen=True):
     event_selectors: tuple[dict[str, Any], ...] = DEFAULT_SELECTORS
     advanced_event_selectors: tuple[dict[str, Any], ...] = ()
     custom_selectors: bool = False
+    insight_selectors: tuple[dict[str, Any], ...] = ()
     deleted: bool = False
     organization_id: str = ""
     """Of an organization trail, which logs for every account that belongs to the organization; `account_id` manages it."""
@@ -145,6 +148,8 @@ class PlannedFile(Row, frozen=True):
     """It holds nothing but records of CloudTrail's own calls."""
     organization_id: str = ""
     """Whose folder the file goes into; empty for a trail of one account."""
+    kind: str = EVENTS
+    """What it holds, and the name of its folder: EVENTS or INSIGHTS."""
 
 
 class FileNotice(Row, frozen=True):

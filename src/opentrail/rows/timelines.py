@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from opentrail.ports import Key, Ledger, Seq, Versioned
 from opentrail.record.event_selectors import Predicate, RecordHead, wanted_by
+from opentrail.record.insight import INSIGHT
 from opentrail.rows.cloudtrail import CHANGE_KEY, CONFIGS, DELIVERY_PRINCIPAL, TrailConfig
 from opentrail.rows.events import partition
 from opentrail.rows.organizations import LAST_STEP_KEY, MEMBERS, STEPS
@@ -23,6 +24,9 @@ from opentrail.state import SCAN_PAGE
 GLOBAL_SOURCES = frozenset({"iam.amazonaws.com", "cloudfront.amazonaws.com", "route53.amazonaws.com"})
 """Services whose events all lie in us-east-1 and are governed by IncludeGlobalServiceEvents. cloudtrail.md §4.3.
 STS is not among them: its regional events look the same, and leaving out evidence is the worse mistake."""
+
+PLACES_MAX = 10_000
+"""Accounts and regions of which it is remembered what Insight events are wanted."""
 
 
 class Period:
@@ -41,6 +45,8 @@ class Period:
         config = self.config
         if not config.logging or not _in_reach(config, record):
             return False
+        if record.event_category == INSIGHT:
+            return any(each["InsightType"] == record.insight_details.insight_type for each in config.insight_selectors)
         if self._selects is None:
             self._selects = wanted_by(config.event_selectors, config.advanced_event_selectors)
         if not self._selects(record):
@@ -101,6 +107,9 @@ class Timelines:
         self._by_organization: dict[str, list[Timeline]] = {}
         self._by_id: dict[str, Timeline] = {}
         self.members = Members(ledger)
+        self.has_insights = False
+        """Does any trail that logs now want Insight events?"""
+        self._insights: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
 
     def refresh(self) -> bool:
         """Take over changed configurations, and members of organizations that have a trail; True if there were any. Costs
@@ -110,7 +119,10 @@ class Timelines:
         if changed:
             self._seen = change
             self._reload()
-        return bool(self._by_organization and self.members.refresh()) or changed
+        changed = bool(self._by_organization and self.members.refresh()) or changed
+        if changed:
+            self._insights.clear()
+        return changed
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -123,6 +135,29 @@ class Timelines:
 
     def of_account(self, account_id: str) -> Sequence[Timeline]:
         return self._by_account.get(account_id, ())
+
+    def insights_of(self, account_id: str, region: str) -> frozenset[tuple[str, str]]:
+        """(insight type, event category) of the Insight events that trails of the account, or of its organization, want of
+        a region by now."""
+        if not self.has_insights:
+            return frozenset()
+        found = self._insights.get((account_id, region))
+        if found is None:
+            found = frozenset(self._wanted_insights(account_id, region))
+            if len(self._insights) < PLACES_MAX:
+                self._insights[account_id, region] = found
+        return found
+
+    def _wanted_insights(self, account_id: str, region: str) -> Iterator[tuple[str, str]]:
+        head = RecordHead(aws_region=region)
+        for trail in self._by_id.values():
+            config = trail.newest
+            own = config.account_id == account_id or (
+                config.organization_id and self.members.belongs(account_id, config.organization_id)
+            )
+            if own and config.logging and _in_reach(config, head):
+                for each in config.insight_selectors:
+                    yield from ((each["InsightType"], name) for name in each.get("EventCategories", ["Management"]))
 
     def logging(self, record: RecordHead, seq: Seq) -> list[Timeline]:
         """The trails that log a record of its recipient: the account's own, and those of its organization."""
@@ -158,6 +193,8 @@ class Timelines:
             trail_id: Timeline(trail_id, [period for _, period in rows], whole=rows[0][0] == 1)
             for trail_id, rows in series.items()
         }
+        newest = [timeline.newest for timeline in self._by_id.values()]
+        self.has_insights = any(config.logging and config.insight_selectors for config in newest)
         self._by_account = {}
         self._by_organization = {}
         for timeline in self._by_id.values():

@@ -19,6 +19,7 @@ from opentrail.followers.delivery import DeliveryFollower
 from opentrail.followers.digests import DigestFollower
 from opentrail.followers.executions import ExecutionsFollower
 from opentrail.followers.history import HistoryFollower
+from opentrail.followers.insights import InsightsFollower
 from opentrail.followers.inventory import InventoryFollower
 from opentrail.followers.keys import KeysFollower
 from opentrail.followers.lifecycle import LifecycleFollower
@@ -168,6 +169,7 @@ def _followers(house: House) -> list[Follower]:
         RulesFollower(house, target_plugs(role_session)),
         ExecutionsFollower(house, role_session, ACTIONS),
         DeliveryFollower(house),
+        InsightsFollower(house),
         DigestFollower(house),
         LifecycleFollower(house, lifecycle_step, {TIERING: tiering_step}),
         KeysFollower(house, due_step),

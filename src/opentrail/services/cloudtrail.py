@@ -5,6 +5,7 @@ from __future__ import annotations
 from opentrail.service import Service
 from opentrail.services import (
     cloudtrail_events,
+    cloudtrail_insights,
     cloudtrail_logging,
     cloudtrail_organization,
     cloudtrail_tags,
@@ -12,5 +13,13 @@ from opentrail.services import (
 )
 
 service = Service("cloudtrail")
-for family in (cloudtrail_trails, cloudtrail_logging, cloudtrail_events, cloudtrail_tags, cloudtrail_organization):
+FAMILIES = (
+    cloudtrail_trails,
+    cloudtrail_logging,
+    cloudtrail_events,
+    cloudtrail_insights,
+    cloudtrail_tags,
+    cloudtrail_organization,
+)
+for family in FAMILIES:
     service.include(family.service)

@@ -272,5 +272,5 @@ def describe_trail(config: TrailConfig) -> Shape:
     return describe_settings(config) | {
         "HomeRegion": config.home_region,
         "HasCustomEventSelectors": config.custom_selectors,
-        "HasInsightSelectors": False,
+        "HasInsightSelectors": bool(config.insight_selectors),
     }
