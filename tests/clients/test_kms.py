@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from typing import Any
@@ -279,3 +280,19 @@ def test_records_tell_the_key_and_no_plaintext(server: Any, kms: Any, key: str) 
     made = records(server, "CreateKey", 1, about=arn)[0]
     assert made["responseElements"]["keyMetadata"]["arn"] == arn
     assert made["requestParameters"]["keySpec"] == "SYMMETRIC_DEFAULT"
+
+
+def test_no_plaintext_lies_on_the_disk(server: Any, s3: Any, kms: Any, key: str, bucket: str) -> None:
+    """Neither in the ledger nor in blobs, history or records, whatever form it might take."""
+    secrets = [b"words that nobody may find", kms.generate_data_key(KeyId=key, KeySpec="AES_256")["Plaintext"]]
+    blob = kms.encrypt(KeyId=key, Plaintext=secrets[0])["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == secrets[0]
+    for kind in ("aws:kms", "aws:kms:dsse"):
+        for size in (1, 10_000):
+            s3.put_object(Bucket=bucket, Key=f"{kind}-{size}", Body=secrets[0] * size, ServerSideEncryption=kind)
+    data = server.directory / "data"
+    stored = b"".join(path.read_bytes() for path in data.rglob("*") if path.is_file())
+    assert bucket.encode() in stored
+    for secret in secrets:
+        for form in (secret, base64.b64encode(secret).rstrip(b"="), secret.hex().encode()):
+            assert form not in stored
