@@ -78,6 +78,7 @@ class Company:
             vpc_endpoints=str(directory / "endpoints.json"),
             vpc_endpoint_header="X-Forwarded-Vpce",
             vpc_endpoint_peers="127.0.0.0/8",
+            access_log_interval="100ms",
         )
         self._read: dict[str, list[Record]] = {}
 

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from tests.clients.company import BOUND, NARROW, OPEN, OTHER, Company
 from tests.clients.server_process import ACCOUNT, user_key
+from tests.clients.test_access_logs import log_bucket, logged_keys
 
 pytestmark = pytest.mark.slow
 
@@ -100,3 +101,12 @@ def test_policies_may_ask_for_the_endpoint(company: Company) -> None:
     company.through(OPEN, key=key).list_objects_v2(Bucket=name)
     refused(lambda: company.through(NARROW, key=key).list_objects_v2(Bucket=name))
     refused(lambda: company.client("s3", key).list_objects_v2(Bucket=name))
+
+
+def test_the_access_log_tells_nothing_of_what_the_endpoint_refused(company: Company) -> None:
+    name = f"b{uuid.uuid4().hex[:10]}"
+    company.s3.create_bucket(Bucket=name)
+    log_bucket(company.s3, name, f"{name}-logs")
+    refused(lambda: company.through(NARROW).put_object(Bucket=name, Key="refused", Body=b"x"))
+    company.through(OPEN).put_object(Bucket=name, Key="allowed", Body=b"x")
+    assert logged_keys(company.s3, f"{name}-logs", 1) == ["allowed"]

@@ -35,7 +35,10 @@ ID_ALPHABET, ID_LENGTH = "0123456789ABCDEF", 16
 
 
 def note_call(call: Call, unit: Unit, where: Route, status: int) -> None:
-    """Note a call that is about to be committed with `unit`. What it reads does not make the commit depend on it."""
+    """Note a call that is about to be committed with `unit`. What it reads does not make the commit depend on it. What the
+    policy of a VPC endpoint refused is told to nobody (user guide, "Logging options": as with CloudTrail)."""
+    if call.evidence.denied_by_endpoint:
+        return
     writes = unit.writes
     reads_only = not (writes.puts or writes.deletes)
     _note(call, unit, where, status)
