@@ -107,9 +107,9 @@ def random_record(rng: random.Random) -> bytes:
 
 def test_any_search_finds_what_a_scan_finds_before_and_after_merging(tmp_path, monkeypatch):
     monkeypatch.setattr(history_segments, "DICTIONARY_EVENTS", 100)
-    monkeypatch.setattr(history_file, "EVENTS_MAX", 600)
+    monkeypatch.setattr(history_file, "EVENTS_MAX", 400)
     rng = random.Random(7)
-    lines = [(seq, random_record(rng)) for seq in range(1, 1_500)]
+    lines = [(seq, random_record(rng)) for seq in range(1, 800)]
     index = SqliteHistory(tmp_path)
     start = 0
     while start < len(lines):
@@ -136,7 +136,7 @@ def check_against_scan(index, lines: list[tuple[int, bytes]], rng: random.Random
         "kk5": lambda r: (r["requestParameters"] or {}).get("key") == "k5",
         attribute("ReadOnly", "false"): lambda r: r["managementEvent"],
     }
-    for _ in range(60):
+    for _ in range(30):
         words = rng.sample(list(tests), rng.choice([0, 1, 1, 2, 3]))
         low, high = sorted((T + rng.randrange(500), T + rng.randrange(500)))
         wanted = [

@@ -17,11 +17,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from opentrail.server.cli_client import CannotDo, connect, connection_options, explained
 from opentrail.server.cli_text import shown
-from opentrail.server.import_files import Unreadable, records_in
 from opentrail.server.import_sources import FILES_MAX, BucketLogs, LocalFiles, LogFile, Source, TooMany, listed
+from opentrail.server.import_worker import Done
+from opentrail.server.import_workers import Workers
 from opentrail.settings import Settings
 from opentrail.stores.history_file import OtherFormat
-from opentrail.stores.history_import import AnotherImport, ImportStore, Tally
+from opentrail.stores.history_import import AnotherImport, ImportStore
 from opentrail.stores.history_reader import IMPORTED_FILE
 
 PARTLY = 1
@@ -36,15 +37,26 @@ class Outcome:
 
     files: int = 0
     done_before: int = 0
-    tally: Tally = field(default_factory=Tally)
+    kept: int = 0
+    known: int = 0
     skipped: list[str] = field(default_factory=list)
-    """Files that could not be read, with the reason."""
+    """Files that could not be read, or not whole, with the reason."""
     skipped_count: int = 0
 
-    def skip(self, name: str, reason: str) -> None:
-        self.skipped_count += 1
-        if len(self.skipped) < NAMED_MAX:
-            self.skipped.append(f"{shown(name)}: {shown(reason)}")
+    def add(self, done: Done) -> None:
+        """Count a batch that was kept."""
+        self.files += len(done.batch.files)
+        self.kept += done.batch.kept
+        self.known += done.batch.known
+        partly = [
+            (file.name, f"{file.unusable} of its records have no time or are no objects; the others were taken")
+            for file in done.batch.files
+            if file.unusable
+        ]
+        for name, reason in [*done.skipped, *partly]:
+            self.skipped_count += 1
+            if len(self.skipped) < NAMED_MAX:
+                self.skipped.append(f"{shown(name)}: {shown(reason)}")
 
 
 @click.command("import")
@@ -82,13 +94,13 @@ def import_logs(place: str, data_dir: Path, endpoint_url: str | None, region: st
         files = _listed(source, place)
         store = _store(data_dir)
         try:
-            outcome = _import(store, source, files)
+            outcome = _import(store, source, files, data_dir)
         except sqlite3.Error as error:
             raise CannotDo(f"cannot write {data_dir / IMPORTED_FILE}: {error}") from error
         finally:
             store.close()
     _tell(outcome)
-    if outcome.skipped_count or outcome.tally.unusable:
+    if outcome.skipped_count:
         raise SystemExit(PARTLY)
 
 
@@ -124,7 +136,7 @@ def _store(data_dir: Path) -> ImportStore:
         raise CannotDo(f"cannot import into {data_dir}: {error or 'its files are of another version'}") from error
 
 
-def _import(store: ImportStore, source: Source, files: Sequence[LogFile]) -> Outcome:
+def _import(store: ImportStore, source: Source, files: Sequence[LogFile], data_dir: Path) -> Outcome:
     """Take every file, with a bar on standard error where that is a terminal."""
     outcome = Outcome()
     console = Console(stderr=True)
@@ -132,44 +144,28 @@ def _import(store: ImportStore, source: Source, files: Sequence[LogFile]) -> Out
     progress = Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
     )
-    with progress as bar:
+    with progress as bar, Workers(data_dir) as workers:
         task = bar.add_task("", total=sum(file.size for file in files))
-        for file in files:
-            _take(store, source, file, outcome)
-            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-            rate = _rate(outcome, bar.tasks[0].elapsed)
-            bar.update(task, advance=file.size, description=rate if speed else "")
-        outcome.tally.add(store.flush())
+        left = [file for file in files if not store.is_done(file.name, file.version)]
+        outcome.done_before = len(files) - len(left)
+        bar.advance(task, sum(file.size for file in files) - sum(file.size for file in left))
+        for size, done in workers.batches(source, left, store.keep):
+            outcome.add(done)
+            bar.update(task, advance=size, description=_rate(outcome, bar.tasks[0].elapsed))
+        bar.update(task, description="merging small parts")
+        store.tidy()
     return outcome
 
 
 def _rate(outcome: Outcome, elapsed: float | None) -> str:
-    events = outcome.tally.kept + outcome.tally.known
+    events = outcome.kept + outcome.known
     return f"{events:,} events, {events / elapsed:,.0f} a second" if elapsed else ""
 
 
-def _take(store: ImportStore, source: Source, file: LogFile, outcome: Outcome) -> None:
-    if store.is_done(file.name, file.version):
-        outcome.done_before += 1
-        return
-    try:
-        tally = store.take(file.name, file.version, records_in(source.read(file)))
-    except Unreadable as error:
-        outcome.skip(file.name, str(error))
-        return
-    outcome.files += 1
-    outcome.tally.add(tally)
-    if tally.unusable:
-        outcome.skip(
-            file.name, f"{tally.unusable} of its records have no time or are no objects; the others were taken"
-        )
-
-
 def _tell(outcome: Outcome) -> None:
-    tally = outcome.tally
-    click.echo(f"imported {tally.kept:,} events from {outcome.files:,} files")
-    if tally.known:
-        click.echo(f"known already: {tally.known:,} events")
+    click.echo(f"imported {outcome.kept:,} events from {outcome.files:,} files")
+    if outcome.known:
+        click.echo(f"known already: {outcome.known:,} events")
     if outcome.done_before:
         click.echo(f"imported before: {outcome.done_before:,} files")
     if outcome.skipped_count:

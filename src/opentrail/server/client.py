@@ -68,6 +68,10 @@ class Client:
         """A client of the same server with another key."""
         return Client(self.endpoint, key, self.region, ca_bundle=self._ca_bundle)
 
+    def another(self) -> Client:
+        """Another client just like this one, for another thread."""
+        return self.acting_as(self._key)
+
     def call(self, service: str, name: str, given: Shape | None = None, *, region: str = "") -> Shape:
         """The output of one operation, by member names; blobs (an object, too) are bytes.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class Source(Protocol):
         ...
 
     def read(self, file: LogFile) -> bytes:
-        """A file's bytes. Raises Unreadable where it cannot be had."""
+        """A file's bytes, asked for by several threads. Raises Unreadable where it cannot be had."""
         ...
 
 
@@ -113,10 +114,11 @@ def _encodable(name: str) -> bool:
 
 
 class BucketLogs:
-    """Objects of a bucket below a prefix, through any endpoint that speaks S3."""
+    """Objects of a bucket below a prefix, through any endpoint that speaks S3; each thread over a connection of its own."""
 
     def __init__(self, client: Client, bucket: str, prefix: str) -> None:
         self._client, self._bucket, self._prefix = client, bucket, prefix
+        self._own = threading.local()
 
     def files(self) -> Iterator[LogFile]:
         for entry in self._entries():
@@ -138,8 +140,11 @@ class BucketLogs:
         if file.size > FILE_MAX:
             raise Unreadable(f"it is larger than {FILE_MAX:,} bytes")
         key = file.name.removeprefix(f"s3://{self._bucket}/")
+        client: Client | None = getattr(self._own, "client", None)
+        if client is None:
+            client = self._own.client = self._client.another()
         try:
-            answer = self._client.call("s3", "GetObject", {"Bucket": self._bucket, "Key": key})
+            answer = client.call("s3", "GetObject", {"Bucket": self._bucket, "Key": key})
         except AwsError as error:
             raise Unreadable(f"it cannot be read: {error.code}") from error
         except Unanswered as error:

@@ -181,8 +181,7 @@ class HistoryFile:
         """Store a segment's parts, within a transaction; its id."""
         number = meta(self.connection, "next")
         self.set_meta("next", number + 1)
-        shift = segment.lists.shift()
-        row = (number, segment.count, segment.first, segment.last, segment.low, segment.high, shift)
+        row = (number, segment.count, segment.first, segment.last, segment.low, segment.high, segment.shift)
         write = self.connection.executemany
         write("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", (row,))
         if segment.dictionary:
@@ -190,11 +189,10 @@ class HistoryFile:
         first = number << BLOCK_BITS
         blocks = ((first + place, head, records) for place, (head, records) in enumerate(segment.blocks))
         write("INSERT INTO blocks VALUES (?, ?, ?)", blocks)
-        plain = sorted(segment.lists.plain.items())
-        words = ((number, word, array("H", ranks).tobytes()) for word, ranks in plain)
-        write("INSERT INTO words VALUES (?, ?, ?)", words)
-        write("INSERT INTO many VALUES (?, ?, ?)", ((number, *row) for row in segment.lists.many()))
-        write("INSERT INTO rare VALUES (?, ?, ?)", ((number, *row) for row in segment.lists.rare(shift)))
+        lists: tuple[tuple[str, Sequence[tuple[object, bytes]]], ...]
+        lists = (("words", segment.words), ("many", segment.many), ("rare", segment.rare))
+        for table, rows in lists:
+            write(f"INSERT INTO {table} VALUES (?, ?, ?)", [(number, *row) for row in rows])
         return number
 
     def rows(self) -> list[SegmentRow]:

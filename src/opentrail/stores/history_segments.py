@@ -12,10 +12,9 @@ import hashlib
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TypeVar
 
 import msgspec
 
@@ -41,10 +40,6 @@ RANK_MASK = (1 << RANK_BITS) - 1
 WIDE = 1 << 32
 """Numbers of a segment that reach so far apart take eight bytes each, not four."""
 
-T = TypeVar("T")
-U = TypeVar("U")
-Mapper = Callable[[Callable[[T], U], Iterable[T]], Iterable[U]]
-
 
 class Entry(msgspec.Struct, frozen=True, order=True, gc=False):
     """One event to keep. `time` is epoch seconds; `number` tells events of one second apart and never changes."""
@@ -62,28 +57,34 @@ class Lists:
     plain: dict[str, list[int]]
     hashed: dict[int, list[int]]
 
-    def many(self) -> Iterator[tuple[int, bytes]]:
+    def words(self) -> list[tuple[str, bytes]]:
+        """(word, ranks) of the plain ones, by word."""
+        return [(word, array("H", ranks).tobytes()) for word, ranks in sorted(self.plain.items())]
+
+    def many(self) -> list[tuple[int, bytes]]:
         """(hash, ranks) of those that get a row, by hash."""
-        for word in sorted(word for word, ranks in self.hashed.items() if len(ranks) > RARE_MAX):
-            yield word, array("H", self.hashed[word]).tobytes()
+        chosen = sorted(word for word, ranks in self.hashed.items() if len(ranks) > RARE_MAX)
+        return [(word, array("H", self.hashed[word]).tobytes()) for word in chosen]
 
-    def rare(self, shift: int) -> Iterator[tuple[int, bytes]]:
-        """(bucket, entries) of the others."""
-        entries = sorted(
-            word << RANK_BITS | rank for word, ranks in self.hashed.items() if len(ranks) <= RARE_MAX for rank in ranks
-        )
-        for bucket, group in groupby(entries, lambda entry: entry >> (RANK_BITS + shift)):
-            yield bucket, array("Q", group).tobytes()
+    def rare(self) -> tuple[int, list[tuple[int, bytes]]]:
+        """(shift, (bucket, entries) of the others); a bucket is a hash without its lowest `shift` bits."""
+        entries = []
+        for word, ranks in self.hashed.items():
+            if len(ranks) <= RARE_MAX:
+                entries += [word << RANK_BITS | rank for rank in ranks]
+        entries.sort()
+        shift = HASH_BITS - max(len(entries) // BUCKET_ENTRIES, 1).bit_length() + 1
+        packed, start = [], 0
+        while start < len(entries):
+            bucket = entries[start] >> (RANK_BITS + shift)
+            end = bisect_left(entries, (bucket + 1) << (RANK_BITS + shift), start)
+            packed.append((bucket, array("Q", entries[start:end]).tobytes()))
+            start = end
+        return shift, packed
 
-    def shift(self) -> int:
-        """A bucket is a hash without its lowest `shift` bits."""
-        rare = sum(len(ranks) for ranks in self.hashed.values() if len(ranks) <= RARE_MAX)
-        return HASH_BITS - max(rare // BUCKET_ENTRIES, 1).bit_length() + 1
 
-
-@dataclass(slots=True)
-class Segment:
-    """A segment's parts, ready to be stored."""
+class Segment(msgspec.Struct, array_like=True):
+    """A segment's parts, ready to be stored, or to be sent to who stores them."""
 
     count: int
     first: int
@@ -91,10 +92,13 @@ class Segment:
     low: int
     high: int
     """Times and numbers from, to."""
+    shift: int
     dictionary: bytes
     blocks: list[tuple[bytes, bytes]]
     """(head, records) of each block."""
-    lists: Lists
+    words: list[tuple[str, bytes]]
+    many: list[tuple[int, bytes]]
+    rare: list[tuple[int, bytes]]
 
 
 class Hasher:
@@ -109,17 +113,13 @@ class Hasher:
         return int.from_bytes(state.digest())
 
 
-def build(entries: Sequence[Entry], hasher: Hasher, mapper: Mapper[Sequence[bytes], bytes] = map) -> Segment:
-    """A segment of 1 to EVENTS_MAX entries, in any order. `mapper` may compress blocks side by side."""
+def build(entries: Sequence[Entry], hasher: Hasher) -> Segment:
+    """A segment of 1 to EVENTS_MAX entries, in any order."""
     ordered = sorted(entries, key=lambda entry: (entry.time, entry.number))
-    by_word: dict[str, list[int]] = {}
+    by_word: defaultdict[str, list[int]] = defaultdict(list)
     for rank, entry in enumerate(ordered):
         for word in entry.words:
-            ranks = by_word.get(word)
-            if ranks is None:
-                by_word[word] = [rank]
-            else:
-                ranks.append(rank)
+            by_word[word].append(rank)
     lists = Lists({}, {})
     for word, ranks in by_word.items():
         if word[0] in COUNTED:
@@ -127,15 +127,10 @@ def build(entries: Sequence[Entry], hasher: Hasher, mapper: Mapper[Sequence[byte
         else:
             lists.hashed.setdefault(hasher(word), []).extend(ranks)
     places = [(entry.time, entry.number) for entry in ordered]
-    return assemble(places, (entry.record for entry in ordered), lists, mapper)
+    return assemble(places, (entry.record for entry in ordered), lists)
 
 
-def assemble(
-    places: Sequence[tuple[int, int]],
-    records: Iterable[bytes],
-    lists: Lists,
-    mapper: Mapper[Sequence[bytes], bytes] = map,
-) -> Segment:
+def assemble(places: Sequence[tuple[int, int]], records: Iterable[bytes], lists: Lists) -> Segment:
     """A segment of (time, number) pairs in order, their records in the same order, and their words."""
     numbers = [number for _, number in places]
     low, high = min(numbers), max(numbers)
@@ -146,12 +141,14 @@ def assemble(
         dictionary = _dictionary(kept)
         groups = iter(kept)
     level = LEVEL if dictionary else LEVEL_SMALL
-    packed = mapper(lambda group: pack(group, dictionary, level), groups)
+    packed = (pack(group, dictionary, level) for group in groups)
     heads = (
         pack_head(places[start : start + BLOCK_EVENTS], low, high) for start in range(0, len(places), BLOCK_EVENTS)
     )
     blocks = list(zip(heads, packed, strict=True))
-    return Segment(len(places), places[0][0], places[-1][0], low, high, dictionary, blocks, lists)
+    shift, rare = lists.rare()
+    bounds = (len(places), places[0][0], places[-1][0], low, high)
+    return Segment(*bounds, shift, dictionary, blocks, lists.words(), lists.many(), rare)
 
 
 def _groups(records: Iterator[bytes]) -> Iterator[list[bytes]]:
