@@ -19,8 +19,8 @@ from opentrail.record.lookup_event import EventAttributes, attributes_of
 ACCOUNT, REGION, CATEGORY, EVENT, SOURCE, USER, IP, BUCKET, ERROR, READ_ONLY, ARN = "agcnsuibeop"
 """Kinds whose values are few, or are counted."""
 KEY, ACCESS_KEY, REQUEST_ID, EVENT_ID, RESOURCE = "kKqdr"
-"""Kinds whose values are many: keys are object keys without their bucket."""
-COUNTED = frozenset("agcnsuibeop")
+"""Kinds whose values are many ; keys are object keys without their bucket."""
+COUNTED = frozenset("agcnsuibeopE")
 ANY_ERROR = "E"
 """The word of every event that tells an error."""
 LOOKUP = "L"
@@ -56,6 +56,9 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     category: str
     event_id: str
     words: tuple[str, ...]
+    """Those that many events share."""
+    ids: tuple[str, ...]
+    """Those that few do."""
 
 
 def found_by(record: Record) -> Found:
@@ -74,13 +77,15 @@ def found_by(record: Record) -> Found:
         SOURCE + attributes.event_source,
         READ_ONLY + attributes.read_only,
     ]
-    _add_caller(words, record, identity, attributes)
-    _add_objects(words, record, attributes)
+    ids: list[str] = []
+    _add_caller(words, ids, record, identity, attributes)
+    _add_objects(words, ids, record, attributes)
     if category in SHOWN:
         place = place_word(account_id, region, category)
         words.append(place)
         words += [f"{place}\0{key}\0{value}" for key, value in attributes.values()]
-    return Found(time, account_id, region, category, attributes.event_id, tuple(dict.fromkeys(words)))
+    few, many = tuple(dict.fromkeys(words)), tuple(dict.fromkeys(ids))
+    return Found(time, account_id, region, category, attributes.event_id, few, many)
 
 
 def place_word(account_id: str, region: str, category: str) -> str:
@@ -109,41 +114,43 @@ def category_of(record: Record) -> str:
     return "D" if (source, name) in _DATA_EVENTS else "M"
 
 
-def _add_caller(words: list[str], record: Record, identity: Record, attributes: EventAttributes) -> None:
+def _add_caller(
+    words: list[str], ids: list[str], record: Record, identity: Record, attributes: EventAttributes
+) -> None:
     """Who called, from where, and what came of it."""
     if attributes.username:
         words.append(USER + attributes.username)
     if attributes.access_key_id:
-        words.append(ACCESS_KEY + attributes.access_key_id)
+        ids.append(ACCESS_KEY + attributes.access_key_id)
     if attributes.event_id:
-        words.append(EVENT_ID + attributes.event_id)
+        ids.append(EVENT_ID + attributes.event_id)
     if arn := _text(identity.get("arn")):
         words.append(ARN + arn)
     if ip := _text(record.get("sourceIPAddress")):
         words.append(IP + ip)
     if request_id := _text(record.get("requestID")):
-        words.append(REQUEST_ID + request_id)
+        ids.append(REQUEST_ID + request_id)
     if code := _text(record.get("errorCode")):
         words.append(ERROR + code)
     if code or record.get("errorMessage"):
         words.append(ANY_ERROR)
 
 
-def _add_objects(words: list[str], record: Record, attributes: EventAttributes) -> None:
+def _add_objects(words: list[str], ids: list[str], record: Record, attributes: EventAttributes) -> None:
     """Buckets, object keys and resources."""
     parameters = record.get("requestParameters")
     if isinstance(parameters, dict):
         if bucket := _text(parameters.get("bucketName")):
             words.append(BUCKET + bucket)
         if key := _text(parameters.get("key")):
-            words.append(KEY + key)
+            ids.append(KEY + key)
     for type_, name in attributes.resources:
-        words.append(RESOURCE + name)
+        ids.append(RESOURCE + name)
         if type_ == "AWS::S3::Object":
             bucket, _, key = name.partition("/")
             words.append(BUCKET + bucket)
             if key:
-                words.append(KEY + key)
+                ids.append(KEY + key)
         elif type_ == "AWS::S3::Bucket":
             words.append(BUCKET + name)
 

@@ -12,14 +12,12 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
 from opentrail.stores.history_segments import (
     BLOCK_EVENTS,
     EVENTS_MAX,
-    RANK_BITS,
     RANK_MASK,
     Entry,
     Hasher,
@@ -279,11 +277,9 @@ def merge(connection: sqlite3.Connection, rows: Sequence[SegmentRow]) -> Segment
     targets = [array("H", bytes(2 * row.count)) for row in rows]
     for place, (_, _, source, rank) in enumerate(places):
         targets[source][rank] = place
-    lists = Lists({}, {})
+    lists = Lists({}, {}, [])
     for row, target in zip(rows, targets, strict=True):
         _take_lists(connection, row.id, target, lists)
-    for ranks in (*lists.plain.values(), *lists.hashed.values()):
-        ranks.sort()
     sources = [_records(connection, row) for row in rows]
     records = (next(sources[source]) for _, _, source, _ in places)
     return assemble([(time, number) for time, number, _, _ in places], records, lists)
@@ -317,7 +313,7 @@ def _take_lists(connection: sqlite3.Connection, segment: int, target: Sequence[i
     for word, ranks in connection.execute("SELECT word, ranks FROM words WHERE segment = ?", (segment,)):
         lists.plain.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
     for word, ranks in connection.execute("SELECT word, ranks FROM many WHERE segment = ?", (segment,)):
-        lists.hashed.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
+        lists.many.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
     for (entries,) in connection.execute("SELECT entries FROM rare WHERE segment = ?", (segment,)):
-        for word, group in groupby(memoryview(entries).cast("Q"), lambda entry: entry >> RANK_BITS):
-            lists.hashed.setdefault(word, []).extend([target[entry & RANK_MASK] for entry in group])
+        packed = memoryview(entries).cast("Q")
+        lists.rare += [entry & ~RANK_MASK | target[entry & RANK_MASK] for entry in packed]

@@ -85,6 +85,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 class _Event(msgspec.Struct, frozen=True, gc=False):
     time: int
     words: tuple[str, ...]
+    ids: tuple[str, ...]
     record: bytes
     key: bytes
     """What it is known by."""
@@ -120,7 +121,10 @@ class BatchBuilder:
         for event in events:
             if event.key not in known:
                 fresh.setdefault(event.key, event)
-        entries = [Entry(each.time, -number, each.record, each.words) for number, each in enumerate(fresh.values(), 1)]
+        entries = [
+            Entry(each.time, -number, each.record, each.words, each.ids)
+            for number, each in enumerate(fresh.values(), 1)
+        ]
         entries.sort(key=lambda entry: entry.time)
         parts = -(-len(entries) // EVENTS_MAX)
         size = -(-len(entries) // parts) if parts else 1
@@ -132,7 +136,7 @@ class BatchBuilder:
         """What of it is kept already, by an import or by the server."""
         if not events:
             return set()
-        wanted = {_id_word(event.words) for event in events}
+        wanted = {_id_word(event.ids) for event in events}
         bounds = min(event.time for event in events), max(event.time for event in events)
         found: set[bytes] = set()
         for name in (IMPORTED_FILE, EVENTS_FILE):
@@ -211,9 +215,9 @@ def _event(record: bytes) -> _Event:
         raise Unplaceable("it is no object")
     found = found_by(decoded)
     if found.event_id:
-        return _Event(found.time, found.words, record, _key(found.event_id, found.account_id))
+        return _Event(found.time, found.words, found.ids, record, _key(found.event_id, found.account_id))
     digest = hashlib.sha256(record).digest()
-    return _Event(found.time, (*found.words, f"{EVENT_ID}#{digest.hex()}"), record, digest)
+    return _Event(found.time, found.words, (*found.ids, f"{EVENT_ID}#{digest.hex()}"), record, digest)
 
 
 def _key(event_id: str, account_id: str) -> bytes:

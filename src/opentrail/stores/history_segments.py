@@ -31,8 +31,8 @@ BUCKET_ENTRIES = 64
 DICTIONARY_BYTES = 16 * 1024
 DICTIONARY_EVENTS = 2_048
 """Segments of so many events carry a compression dictionary, made of some of their records."""
-SAMPLES = 64
-LEVEL_SMALL, LEVEL = 1, 6
+SAMPLES = 16
+LEVEL_SMALL, LEVEL = 1, 3
 """zlib's levels for segments that will soon be merged, and for those that stay."""
 HASH_BITS = 48
 RANK_BITS = 16
@@ -48,31 +48,37 @@ class Entry(msgspec.Struct, frozen=True, order=True, gc=False):
     number: int
     record: bytes
     words: tuple[str, ...]
+    """Those that many events share."""
+    ids: tuple[str, ...] = ()
+    """Those that few do."""
 
 
 @dataclass(slots=True)
 class Lists:
-    """Ranks by word: of plain words by their text, of the others by their hash."""
+    """Ranks by word: of plain words by their text, of the others by their hash, or packed with it (hash, rank)."""
 
     plain: dict[str, list[int]]
-    hashed: dict[int, list[int]]
+    many: dict[int, list[int]]
+    rare: list[int]
 
-    def words(self) -> list[tuple[str, bytes]]:
-        """(word, ranks) of the plain ones, by word."""
-        return [(word, array("H", ranks).tobytes()) for word, ranks in sorted(self.plain.items())]
-
-    def many(self) -> list[tuple[int, bytes]]:
-        """(hash, ranks) of those that get a row, by hash."""
-        chosen = sorted(word for word, ranks in self.hashed.items() if len(ranks) > RARE_MAX)
-        return [(word, array("H", self.hashed[word]).tobytes()) for word in chosen]
-
-    def rare(self) -> tuple[int, list[tuple[int, bytes]]]:
-        """(shift, (bucket, entries) of the others); a bucket is a hash without its lowest `shift` bits."""
-        entries = []
-        for word, ranks in self.hashed.items():
-            if len(ranks) <= RARE_MAX:
-                entries += [word << RANK_BITS | rank for rank in ranks]
+    def settle(self) -> None:
+        """Put every hash into one place: into `many` if more than RARE_MAX events have it. All lists ascend then."""
+        entries = self.rare
         entries.sort()
+        pairs = zip(entries, entries[RARE_MAX:], strict=False)
+        crowded = {one >> RANK_BITS for one, other in pairs if one >> RANK_BITS == other >> RANK_BITS}
+        crowded.update(self.many)
+        self.rare = [entry for entry in entries if entry >> RANK_BITS not in crowded]
+        if len(self.rare) < len(entries):
+            for entry in entries:
+                if entry >> RANK_BITS in crowded:
+                    self.many.setdefault(entry >> RANK_BITS, []).append(entry & RANK_MASK)
+        for ranks in (*self.plain.values(), *self.many.values()):
+            ranks.sort()
+
+    def packed_rare(self) -> tuple[int, list[tuple[int, bytes]]]:
+        """(shift, (bucket, entries) of the rare ones); a bucket is a hash without its lowest `shift` bits."""
+        entries = self.rare
         shift = HASH_BITS - max(len(entries) // BUCKET_ENTRIES, 1).bit_length() + 1
         packed, start = [], 0
         while start < len(entries):
@@ -117,15 +123,20 @@ def build(entries: Sequence[Entry], hasher: Hasher) -> Segment:
     """A segment of 1 to EVENTS_MAX entries, in any order."""
     ordered = sorted(entries, key=lambda entry: (entry.time, entry.number))
     by_word: defaultdict[str, list[int]] = defaultdict(list)
+    rare: list[int] = []
     for rank, entry in enumerate(ordered):
         for word in entry.words:
             by_word[word].append(rank)
-    lists = Lists({}, {})
+        rare += [hasher(word) << RANK_BITS | rank for word in entry.ids]
+    lists = Lists({}, {}, rare)
     for word, ranks in by_word.items():
         if word[0] in COUNTED:
             lists.plain[word] = ranks
+        elif len(ranks) > RARE_MAX:
+            lists.many[hasher(word)] = ranks
         else:
-            lists.hashed.setdefault(hasher(word), []).extend(ranks)
+            hashed = hasher(word) << RANK_BITS
+            rare += [hashed | rank for rank in ranks]
     places = [(entry.time, entry.number) for entry in ordered]
     return assemble(places, (entry.record for entry in ordered), lists)
 
@@ -146,9 +157,16 @@ def assemble(places: Sequence[tuple[int, int]], records: Iterable[bytes], lists:
         pack_head(places[start : start + BLOCK_EVENTS], low, high) for start in range(0, len(places), BLOCK_EVENTS)
     )
     blocks = list(zip(heads, packed, strict=True))
-    shift, rare = lists.rare()
+    lists.settle()
+    shift, rare = lists.packed_rare()
+    words = [(word, _packed(ranks)) for word, ranks in sorted(lists.plain.items())]
+    many = [(word, _packed(ranks)) for word, ranks in sorted(lists.many.items())]
     bounds = (len(places), places[0][0], places[-1][0], low, high)
-    return Segment(*bounds, shift, dictionary, blocks, lists.words(), lists.many(), rare)
+    return Segment(*bounds, shift, dictionary, blocks, words, many, rare)
+
+
+def _packed(ranks: Sequence[int]) -> bytes:
+    return array("H", ranks).tobytes()
 
 
 def _groups(records: Iterator[bytes]) -> Iterator[list[bytes]]:

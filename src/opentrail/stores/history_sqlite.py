@@ -81,4 +81,4 @@ def entries_of(lines: Iterable[tuple[Seq, bytes]], oldest: int) -> Iterator[Entr
             log.error("line %d is no record; the event history cannot show it: %s", seq, error)
             continue
         if found.time >= oldest:
-            yield Entry(found.time, seq, line, found.words)
+            yield Entry(found.time, seq, line, found.words, found.ids)
