@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from bench.measures_bulk import measure_deleting, measure_multipart
 from bench.measures_delivery import measure_delivery
+from bench.measures_history import measure_history
 from bench.measures_large import measure_large
 from bench.measures_listing import measure_listing
 from bench.measures_memory import measure_memory
@@ -36,6 +37,7 @@ MEASURES: dict[str, Callable[[Run], list[Row]]] = {
     "pipeline": measure_pipeline,
     "delivery": measure_delivery,
     "memory": measure_memory,
+    "history": measure_history,
     "listing": measure_listing,
     "multipart": measure_multipart,
     "deleting": measure_deleting,
@@ -85,6 +87,7 @@ def _run(quick: bool, say: Callable[[str], None]) -> Run:
         seconds=2 if quick else 5,
         uploads=20 if quick else 50,
         calls=10_000 if quick else 100_000,
+        events=200_000 if quick else 10_000_000,
         lines=50_000 if quick else 400_000,
         keys=100_000 if quick else 10_000_000,
         parts=8 if quick else 80,

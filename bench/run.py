@@ -25,6 +25,8 @@ class Run:
     uploads: int
     calls: int
     """How many calls the memory is looked at after."""
+    events: int
+    """How many events the history holds."""
     lines: int
     """How many lines a trail has to catch up with."""
     keys: int

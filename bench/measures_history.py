@@ -1,0 +1,256 @@
+"""The event history at scale: log files by the million imported, then looked up, over HTTP and on the command line.
+
+The peer is what one does without a history: scanning the very same .json.gz files with zcat and grep.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import itertools
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from bench.clients import Key
+from bench.history_events import ACCOUNTS, REGIONS, cast, events
+from bench.opentrail_server import OpenTrail, start_opentrail
+from bench.processes import CannotRun, tool
+from bench.report import Row, Target
+from bench.run import Run
+
+DAYS = 89
+FILE_EVENTS = 250
+FILES_PER_TASK = 200
+ASKED = 60
+"""Look-ups of each kind."""
+PAGES = 5
+NAME = "history"
+MEDIAN, P99 = Target("below", 5.0, " ms"), Target("below", 50.0, " ms")
+RATE = Target("at least", 20_000, "/s")
+SIZE = Target("at most", 0.25, "×")
+SCAN = Target("at least", 20, "×")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A LookupEvents call; `kind` groups those whose times are told together."""
+
+    kind: str
+    body: dict[str, object]
+
+
+def measure_history(run: Run) -> list[Row]:
+    """Import, size, LookupEvents by every attribute, `opentrail lookup`."""
+    with run.processes("history") as processes:
+        logs, data = processes.directory / "logs", processes.directory / NAME
+        run.say(f"writing {run.events:,} events into log files")
+        raw = _write_logs(logs, run.events)
+        run.say("importing")
+        seconds = _command("import", str(logs), "--data-dir", str(data))[0]
+        kept = (data / "imported.db").stat().st_size
+        server = start_opentrail(processes, NAME, ["--account-id", ACCOUNTS[0], "--lookup-rate", "0"])
+        run.say("looking up over HTTP")
+        times = _look_up(server, logs, run.events)
+        run.say("looking up on the command line, and scanning")
+        ours, theirs = _search(logs, data)
+    return [
+        Row("import", f"{run.events:,} events", f"{seconds:.0f} s", RATE, [run.events / seconds]),
+        Row(
+            "history on disk",
+            f"{kept / run.events:.0f} B an event",
+            f"JSON {raw / run.events:.0f} B",
+            SIZE,
+            [kept / raw],
+        ),
+        *_latencies(times, run.events),
+        Row("opentrail lookup, 3 filters", f"{ours:.2f} s", f"zcat | grep {theirs:.1f} s", SCAN, [theirs / ours]),
+    ]
+
+
+def _write_logs(root: Path, count: int) -> int:
+    """Log files of so many events over the last days; the bytes of their records."""
+    root.mkdir()
+    start, per_task = time.time() - DAYS * 86_400, FILE_EVENTS * FILES_PER_TASK
+    tasks = -(-count // per_task)
+    step = DAYS * 86_400 / tasks
+    with ProcessPoolExecutor() as pool:
+        sizes = pool.map(
+            _write_some,
+            itertools.repeat(root),
+            range(tasks),
+            (start + step * task for task in range(tasks)),
+            itertools.repeat(step),
+            (min(per_task, count - task * per_task) for task in range(tasks)),
+        )
+        return sum(sizes)
+
+
+def _write_some(root: Path, task: int, start: float, seconds: float, count: int) -> int:
+    size, made = 0, events(cast(), task, start, seconds, count)
+    for number in itertools.count():
+        records = list(itertools.islice(made, FILE_EVENTS))
+        if not records:
+            return size
+        size += sum(map(len, records))
+        moment = time.gmtime(start + seconds * number * FILE_EVENTS / count)
+        stamp = time.strftime("%Y%m%dT%H%MZ", moment)
+        folder = root / "AWSLogs" / ACCOUNTS[0] / "CloudTrail" / REGIONS[0] / time.strftime("%Y/%m/%d", moment)
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{ACCOUNTS[0]}_CloudTrail_{REGIONS[0]}_{stamp}_{task:05}{number:04}.json.gz"
+        (folder / name).write_bytes(gzip.compress(b'{"Records":[' + b",".join(records) + b"]}", 6))
+    raise AssertionError
+
+
+def _command(*arguments: str) -> tuple[float, str]:
+    """(seconds, output) of an opentrail command."""
+    program = Path(sys.executable).with_name("opentrail")
+    started = time.perf_counter()
+    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotRun(f"opentrail {arguments[0]} failed: {done.stderr[-500:]}")
+    return time.perf_counter() - started, done.stdout
+
+
+def _questions(logs: Path) -> Iterator[Question]:
+    """Every attribute: what most events have, what few have, and what none has."""
+    rng, people = random.Random(3), cast()
+    samples = [record for path in _some(logs, ASKED) for record in _management(path)]
+    ids = [record["eventID"] for record in samples]
+    keys = [record["userIdentity"]["accessKeyId"] for record in samples]
+    values = {
+        "EventName": [name for _, name in people.names],
+        "EventSource": sorted({source for source, _ in people.names}),
+        "Username": people.users,
+        "ResourceName": people.buckets + people.users,
+        "ResourceType": ["AWS::S3::Bucket", "AWS::IAM::User"],
+        "AccessKeyId": keys,
+        "EventId": ids,
+        "ReadOnly": ["true", "false"],
+    }
+    yield from (Question("no attribute", {"MaxResults": 50}) for _ in range(ASKED))
+    for key, few in values.items():
+        asked = [
+            *few[:10],
+            *few[-10:],
+            *rng.choices(few, k=ASKED - 30),
+            *(["none"] * 10 if key != "ReadOnly" else few * 5),
+        ]
+        for value in asked:
+            yield Question(
+                key, {"LookupAttributes": [{"AttributeKey": key, "AttributeValue": value}], "MaxResults": 50}
+            )
+
+
+def _some(logs: Path, count: int) -> list[Path]:
+    paths = sorted(logs.rglob("*.json.gz"))
+    return paths[:: max(len(paths) // count, 1)][:count]
+
+
+def _management(path: Path) -> list[dict[str, object]]:
+    """One of a file's events that LookupEvents shows."""
+    shown = (
+        record
+        for record in json.loads(gzip.decompress(path.read_bytes()))["Records"]
+        if record["managementEvent"]
+        and (record["recipientAccountId"], record["awsRegion"]) == (ACCOUNTS[0], REGIONS[0])
+    )
+    return list(itertools.islice(shown, 1))
+
+
+def _look_up(server: OpenTrail, logs: Path, count: int) -> dict[str, list[float]]:
+    """Milliseconds of each kind of question, further pages among them."""
+    lookups = _Lookups(server.url, server.key)
+    questions = list(_questions(logs))
+    random.Random(4).shuffle(questions)
+    for question in questions[:20]:
+        lookups.ask(question.body)  # the server's first ones are slower
+    times: dict[str, list[float]] = {}
+    found = 0
+    for question in questions:
+        body = dict(question.body)
+        for _ in range(PAGES):
+            milliseconds, answer = lookups.ask(body)
+            times.setdefault(question.kind, []).append(milliseconds)
+            found += len(answer["Events"])
+            if "NextToken" not in answer:
+                break
+            body["NextToken"] = answer["NextToken"]
+    if found < min(count, 10_000):
+        raise CannotRun(f"the look-ups found {found} events only")
+    return times
+
+
+class _Lookups:
+    """LookupEvents over one connection; what is timed is from the first byte sent to the last received."""
+
+    def __init__(self, url: str, key: Key) -> None:
+        self._url = url
+        self._signer = SigV4Auth(Credentials(*key), "cloudtrail", REGIONS[0])
+        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+
+    def ask(self, body: dict[str, object]) -> tuple[float, dict[str, list[object]]]:
+        target = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents"
+        headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}
+        request = AWSRequest("POST", self._url + "/", data=json.dumps(body), headers=headers)
+        self._signer.add_auth(request)
+        started = time.perf_counter()
+        self._connection.request("POST", "/", request.data, dict(request.headers.items()))
+        answer = self._connection.getresponse()
+        data = answer.read()
+        milliseconds = (time.perf_counter() - started) * 1_000
+        if answer.status != 200:
+            raise CannotRun(f"LookupEvents was refused: {data[:300]!r}")
+        return milliseconds, json.loads(data)
+
+
+def _latencies(times: dict[str, Sequence[float]] | dict[str, list[float]], count: int) -> list[Row]:
+    """The attribute that fares worst counts."""
+    medians = {kind: statistics.median(each) for kind, each in times.items()}
+    tails = {kind: sorted(each)[int(len(each) * 0.99)] for kind, each in times.items()}
+    more: dict[str, object] = {
+        "median_ms": medians,
+        "p99_ms": tails,
+        "calls": {kind: len(each) for kind, each in times.items()},
+    }
+    rows = []
+    for name, of, target in (("median", medians, MEDIAN), ("99th percentile", tails, P99)):
+        worst = max(of, key=lambda kind: of[kind])
+        ours = f"{statistics.median(of.values()):.1f} ms, {worst} {of[worst]:.1f} ms"
+        rows.append(Row(f"LookupEvents, {name}", ours, f"{count:,} events", target, [of[worst]], more))
+    return rows
+
+
+def _search(logs: Path, data: Path) -> tuple[float, float]:
+    """Seconds of `opentrail lookup` for one event by three filters, and of scanning the files for the same one."""
+    [record] = _management(_some(logs, 3)[1])
+    source, name = str(record["eventSource"]), str(record["eventName"])
+    filters = ["--event-id", str(record["eventID"]), "--source", source, "--event", name]
+    ours = []
+    for _ in range(5):
+        seconds, output = _command("lookup", "--data-dir", str(data), "--json", *filters)
+        if json.loads(output) != record:
+            raise CannotRun("opentrail lookup did not find the event")
+        ours.append(seconds)
+    command = f"find {logs} -name '*.gz' -print0 | xargs -0 zcat | grep -c {record['eventID']}"
+    tool("zcat")
+    started = time.perf_counter()
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, check=False, env=dict(os.environ, LC_ALL="C")
+    )
+    if int(done.stdout or 0) < 1:
+        raise CannotRun(f"scanning found nothing: {done.stderr[-300:]}")
+    return statistics.median(ours), time.perf_counter() - started
