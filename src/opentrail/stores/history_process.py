@@ -7,6 +7,7 @@ DIRECTORY FD` is the other. One task at a time is under way: a frame goes out, a
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -155,6 +156,7 @@ def _tidy(history: SqliteHistory, oldest: int) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # nothing here goes in circles
     os.nice(NICENESS)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for name in (signal.SIGTERM, signal.SIGINT):
