@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
-LOCK = ROOT / "requirements" / "clients.lock"
+LOCKS = ROOT / "requirements"
 SCRIPTS = Path(__file__).parent / "js"
 INSTALL_SECONDS_MAX = 600.0
 NODE_MAJOR_MIN = 20
@@ -27,13 +27,23 @@ class Unavailable(Exception):
 
 def python_clients() -> Path:
     """The folder of the programs (`python`, `s3cmd`) of an environment with what requirements/clients.lock pins."""
+    return _python("clients")
+
+
+def python_readers() -> Path:
+    """The folder of the programs (`trailscraper`) of an environment with what requirements/readers.lock pins."""
+    return _python("readers")
+
+
+def _python(name: str) -> Path:
+    lock = LOCKS / f"{name}.lock"
 
     def install(place: Path) -> None:
         _run([sys.executable, "-m", "venv", "--clear", str(place)])
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, "--require-hashes", "-r", str(LOCK)])
+        _run([*pip, "--require-hashes", "-r", str(lock)])
 
-    return _made("clients", [LOCK, Path(sys.executable)], install) / "bin"
+    return _made(name, [lock, Path(sys.executable)], install) / "bin"
 
 
 def javascript_clients() -> Path:
@@ -93,8 +103,9 @@ def _run(command: list[str], cwd: Path | None = None) -> str:
 
 
 def main() -> None:
-    """Make both."""
+    """Make all."""
     python_clients()
+    python_readers()
     try:
         javascript_clients()
     except Unavailable as reason:

@@ -1,7 +1,10 @@
-"""Readers that are not ours take a bucket of a trail as it is: DuckDB with the table that AWS publishes for Athena."""
+"""Readers that are not ours take a bucket of a trail as it is: DuckDB with the table that AWS publishes for Athena, and
+trailscraper, which downloads log files and makes policies of them."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,8 @@ import duckdb
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.clients.environments import python_readers
+from tests.clients.server_process import ACCOUNT, REGION, ServerProcess
 from tests.clients.trail_log import TrailLog, new_trail
 
 SESSION = (
@@ -100,3 +105,27 @@ def test_duckdb_reads_the_delivered_files_with_athenas_table(trail: TrailLog, tm
     ).fetchall()
     assert error == "NoSuchKey"
     assert arn.startswith("arn:aws:s3:::b-")
+
+
+def test_trailscraper_downloads_selects_and_makes_a_policy(
+    server: ServerProcess, trail: TrailLog, tmp_path: Path
+) -> None:
+    program, logs = str(python_readers() / "trailscraper"), str(tmp_path / "logs")
+
+    def run(*arguments: str, given: str = "") -> str:
+        command = [program, *arguments]
+        done = subprocess.run(
+            command, env=server.environment(), input=given, capture_output=True, text=True, timeout=90, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    wanted = {each["eventID"] for each in trail.records if each["eventName"] in ("PutObject", "DeleteObject")}
+    where = ["--bucket", trail.bucket, "--account-id", ACCOUNT, "--region", REGION]
+    run("download", *where, "--from", "an hour ago", "--to", "in an hour", "--log-dir", logs)
+    found = run("select", "--log-dir", logs, "--from", "an hour ago", "--to", "in an hour")
+    records = json.loads(found)["Records"]
+    assert {each["eventID"] for each in records} >= wanted
+    policy = json.loads(run("generate", given=found))
+    actions = {action for statement in policy["Statement"] for action in statement["Action"]}
+    assert {"s3:PutObject", "s3:DeleteObject", "s3:CreateBucket", "cloudtrail:StartLogging"} <= actions

@@ -157,7 +157,9 @@ def _pipeline(server: ServerProcess, hunt: Hunt) -> None:
 
 
 def _presigned(server: ServerProcess, hunt: Hunt) -> None:
-    url = server.client("s3", signature_version="s3v4").generate_presigned_url("put_object", Params={"Bucket": "secret", "Key": "by-url"})
+    url = server.client("s3", signature_version="s3v4").generate_presigned_url(
+        "put_object", Params={"Bucket": "secret", "Key": "by-url"}
+    )
     signature = dict(part.split("=", 1) for part in urlsplit(url).query.split("&"))
     hunt.add("a presigned URL's signature", signature["X-Amz-Signature"])
     urllib.request.urlopen(urllib.request.Request(url, data=b"x", method="PUT"), timeout=10).close()
