@@ -163,8 +163,14 @@ def test_regions_global_events_and_the_trails_own_deliveries():
     resources = [{"type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::logs"}, {"type": "AWS::S3::Object", "ARN": "arn:x"}]
     own = told("PutObject", {}, None, eventCategory="Data", userIdentity=identity, resources=resources)
     assert logging(trails, own) == []
+    group = "arn:aws:logs:us-east-1:111122223333:log-group:events"
+    trails.see(read_head(told("UpdateTrail", {}, trail(cloudWatchLogsLogGroupArn=f"{group}:*"))))
+    put = told(
+        "PutLogEvents", {}, None, userIdentity=identity, resources=[{"type": "AWS::Logs::LogGroup", "ARN": group}]
+    )
+    assert logging(trails, put) == []
     trails.see(read_head(told("UpdateTrail", {}, trail(recursiveLogging=True))))
-    assert logging(trails, own) == [ARN]
+    assert logging(trails, own) == logging(trails, put) == [ARN]
 
 
 def test_what_cannot_be_known_is_told():

@@ -89,6 +89,8 @@ class Trail:
     everywhere: bool = False
     with_global: bool = True
     recursive: bool = False
+    log_group: str = ""
+    """ARN of its log group, which ends `:*`."""
     logging: bool = False
     of_organization: bool = False
     known: bool = True
@@ -111,9 +113,14 @@ class Trail:
         return self.selects(head) and (self.recursive or not self._is_own_delivery(head))
 
     def _is_own_delivery(self, head: Head) -> bool:
-        by_cloudtrail = head.user_identity.type == "AWSService" and head.user_identity.invoked_by == CLOUDTRAIL
+        """CloudTrail itself, writing into the trail's bucket or log group."""
+        if head.user_identity.invoked_by != CLOUDTRAIL:
+            return False
+        if head.event_name == "PutLogEvents":
+            return any(f"{each.arn}:*" == self.log_group for each in head.resources)
         into = f"arn:aws:s3:::{self.bucket}"
-        return head.event_name == "PutObject" and by_cloudtrail and any(each.arn == into for each in head.resources)
+        as_service = head.event_name == "PutObject" and head.user_identity.type == "AWSService"
+        return as_service and any(each.arn == into for each in head.resources)
 
 
 class Trails:
@@ -170,6 +177,7 @@ class Trails:
         trail.bucket, trail.prefix = made["s3BucketName"], made.get("s3KeyPrefix", "").rstrip("/")
         trail.everywhere, trail.with_global = made["isMultiRegionTrail"], made["includeGlobalServiceEvents"]
         trail.recursive = bool(made.get("recursiveLogging"))
+        trail.log_group = made.get("cloudWatchLogsLogGroupArn") or ""
         trail.of_organization = bool(made.get("isOrganizationTrail"))
         if trail.of_organization:
             self.organization.add(trail.arn)

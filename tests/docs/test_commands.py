@@ -35,6 +35,7 @@ def test_commands_of_page(path: Path, server: ServerProcess, tmp_path: Path):
     page = read_page(path, server.host)
     work = tmp_path / "work"
     work.mkdir()
+    (work / "opentrail-data").symlink_to(server.directory / "data")  # where a server started here would have it
     search = os.pathsep.join([str(TOOLS), str(Path(sys.executable).parent), os.environ["PATH"]])
     ended = subprocess.run(
         ["bash", "-c", page.script],

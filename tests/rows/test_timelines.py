@@ -6,7 +6,7 @@ from opentrail.followers.trail_sweep import sweep
 from opentrail.ports import Writes
 from opentrail.record.event_selectors import read_record
 from opentrail.rows.cloudtrail import CONFIGS, CURSORS, DeliveryCursor
-from opentrail.rows.timelines import Timelines, is_delivery_into, is_delivery_key
+from opentrail.rows.timelines import Timelines, is_delivery_into
 from opentrail.state import Unit
 from tests.followers.trail_house import (
     BUCKET,
@@ -74,18 +74,14 @@ def test_only_cloudtrails_own_puts_into_the_bucket_are_deliveries():
     assert not is_delivery_into("logs", read_record(data_record("PutObject", "logs", "k", userIdentity=forged)))
 
 
-async def test_no_trail_logs_the_use_of_a_key_for_a_log_file_unless_told_to():
+async def test_the_use_of_a_key_for_a_log_file_is_logged_as_any_use_of_a_key():
     own = {"type": "AWSService", "invokedBy": "cloudtrail.amazonaws.com"}
     used = read_record(record("GenerateDataKey", eventSource="kms.amazonaws.com", userIdentity=own))
-    assert is_delivery_key(used)
-    assert not is_delivery_key(read_record(record("Decrypt", eventSource="kms.amazonaws.com", userIdentity=own)))
-    assert not is_delivery_key(read_record(record("GenerateDataKey", eventSource="kms.amazonaws.com")))
     house = trail_house()
-    await logging_trail(house, "quiet")
-    await logging_trail(house, "all", RecursiveLogging=True)
+    await logging_trail(house)
     timelines = Timelines(house.ledger)
     timelines.refresh()
-    assert [each.newest.name for each in timelines.logging(used, house.ledger.head())] == ["all"]
+    assert [each.newest.name for each in timelines.logging(used, house.ledger.head())] == ["main"]
 
 
 async def test_configurations_that_a_rolled_back_commit_showed_are_taken_back():

@@ -300,8 +300,7 @@ def _is_own_delivery(config: TrailConfig, record: RecordHead) -> bool:
     """Is this CloudTrail delivering for such a trail? Looked into for CloudTrail's own calls only."""
     if record.user_identity.invoked_by != DELIVERY_PRINCIPAL:
         return False
-    into_bucket = is_delivery_into(config.bucket, record) or is_delivery_key(record)
-    return into_bucket or is_delivery_into_group(config.log_group_arn, record)
+    return is_delivery_into(config.bucket, record) or is_delivery_into_group(config.log_group_arn, record)
 
 
 def is_delivery_into_group(group_arn: str, record: RecordHead) -> bool:
@@ -316,12 +315,3 @@ def _in_reach(config: TrailConfig, record: RecordHead) -> bool:
     if record.aws_region != config.home_region:
         return False
     return config.global_events or record.event_source not in GLOBAL_SOURCES
-
-
-def is_delivery_key(record: RecordHead) -> bool:
-    """Is this the use of a KMS key for a log file? Every delivery has one: trails would never come to rest."""
-    return (
-        record.event_name == "GenerateDataKey"
-        and record.user_identity.type == "AWSService"
-        and record.user_identity.invoked_by == DELIVERY_PRINCIPAL
-    )
