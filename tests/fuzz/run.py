@@ -84,6 +84,7 @@ def _furnish(server: ServerProcess) -> None:
     for name in ("fuzz-a", "fuzz-b"):
         s3.create_bucket(Bucket=name)
         s3.put_object(Bucket=name, Key="k", Body=b"a,b\n1,2\n")
+        s3.put_object(Bucket=name, Key="keep", Body=b"so that no request can delete the bucket")
     server.client("sqs").create_queue(QueueName="fuzz-a")
     server.client("sns").create_topic(Name="fuzz-b")
     server.client("iam").create_user(UserName="victim")

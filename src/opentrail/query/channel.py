@@ -1,7 +1,8 @@
 """The server's end of a query: starts the process, hands it the object's bytes as it wants them, hears what it answers.
 
 Knows nothing of S3: what is asked is a `Job`, what comes back bytes of a result, `Stats`, or a QueryFault. The process gets
-nothing of the environment and nothing open but its pipes, and is killed when the query is given up.
+nothing of the environment, has nothing open but its pipes and the log (standard error), and is killed when the query is
+given up.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
@@ -67,14 +68,14 @@ class Query:
         """The next message; None when there is none for a while. Raises QueryFault if the process is no more, or has had
         its time."""
         assert self._process.stdout is not None
+        if self._worked > WORK_SECONDS_MAX:
+            raise QueryFault("Busy", "the query takes too long")
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             async with asyncio.timeout(QUIET_SECONDS_MAX):
                 kind, size = FRAME.unpack(await self._process.stdout.readexactly(FRAME.size))
         except TimeoutError:
-            if self._worked + loop.time() - began > WORK_SECONDS_MAX:
-                raise QueryFault("Busy", "the query takes too long") from None
             return None
         except asyncio.IncompleteReadError as error:
             raise QueryFault("InternalError", "the query ended unexpectedly") from error
@@ -118,7 +119,7 @@ async def start(job: Job) -> Query:
     try:
         where = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the same code as here, wherever it lies
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "opentrail.query.worker", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=where, cwd="/"
+            sys.executable, "-m", "opentrail.query.worker", stdin=PIPE, stdout=PIPE, env=where, cwd="/"
         )
     except BaseException:
         Slots.taken -= 1

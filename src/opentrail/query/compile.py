@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from opentrail.query.faults import QueryFault
+from opentrail.query.like import is_simple, regex_of
 from opentrail.query.time_format import strftime_of
 from opentrail.query.tree import Aggregate, Apply, Node, Path
 from opentrail.query.tree import Literal as Constant
@@ -43,6 +44,8 @@ CREATE MACRO cast_time(t) AS CASE WHEN t IS NULL THEN NULL ELSE coalesce(make_ti
     WHEN regexp_full_match(t,
         '[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:[0-9]{2})?')
     THEN regexp_replace(t, '^(.{16})(Z|[+-].*)?$', '\\1:00\\2') END AS TIMESTAMPTZ))), fault('CastFailed')) END;
+CREATE MACRO like_regex(t) AS CASE WHEN length(t) > 4000 THEN fault('LikeInvalidInputs')
+    ELSE replace(regexp_replace(regexp_escape(t), '(\\\\%)+', '.*', 'g'), '_', '.') END;
 CREATE MACRO part_of(t, first, size) AS substring(t, greatest(first, 1), greatest(first + size - greatest(first, 1), 0));
 """
 """What S3 Select means by its conversions, in DuckDB's words. `j` is JSON, `t` text."""
@@ -282,13 +285,21 @@ def _in(compiler: Compiler, node: Apply) -> Sql:
 
 
 def _like(compiler: Compiler, node: Apply) -> Sql:
-    value, pattern, *escape = node.arguments
-    text = f"({compiler.text(value)} LIKE {compiler.text(pattern)}"
-    if not escape:
-        return Sql(text + ")", "bool")
-    if not isinstance(escape[0], Constant) or not isinstance(escape[0].value, str) or len(escape[0].value) != 1:
-        raise QueryFault("LikeInvalidInputs")
-    return Sql(f"{text} ESCAPE {compiler.bind(escape[0].value)})", "bool")
+    value, pattern, *escaping = node.arguments
+    escape = ""
+    if escaping:
+        found = escaping[0].value if isinstance(escaping[0], Constant) else None
+        if not isinstance(found, str) or len(found) != 1:
+            raise QueryFault("LikeInvalidInputs")
+        escape = found
+    text = compiler.text(value)
+    if not isinstance(pattern, Constant):
+        if escape:
+            raise QueryFault("LikeInvalidInputs")
+        return Sql(f"regexp_full_match({text}, like_regex({compiler.text(pattern)}), 's')", "bool")
+    if isinstance(pattern.value, str) and (escape or not is_simple(pattern.value)):
+        return Sql(f"regexp_full_match({text}, {compiler.bind(regex_of(pattern.value, escape))}, 's')", "bool")
+    return Sql(f"({text} LIKE {compiler.text(pattern)})", "bool")
 
 
 def _is_null(compiler: Compiler, node: Apply) -> Sql:

@@ -8,6 +8,7 @@ ever waits for the other to read.
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ MEMORY_BYTES_MAX = 2 * 1024**3
 """Address space of the process: DuckDB's share, a batch, a document, and what Python takes."""
 CPU_SECONDS_MAX = 300
 FILE_BYTES_MAX = 1100 * 1024 * 1024
+NICE = 10
 RECURSION_MAX = 20_000
 PROGRESS_BYTES = 8 * 1024 * 1024
 """After so many bytes of the object it is told how far the query is."""
@@ -106,7 +108,8 @@ def main() -> None:
 
 
 def _bound() -> None:
-    """What the system holds us to, whatever happens here."""
+    """What the system holds us to, whatever happens here; and the server's own work goes first."""
+    os.nice(NICE)
     sys.setrecursionlimit(RECURSION_MAX)
     bounds = {
         resource.RLIMIT_AS: MEMORY_BYTES_MAX,
