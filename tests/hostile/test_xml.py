@@ -13,6 +13,8 @@ from tests.hostile.conftest import VICTIM
 from tests.hostile.raw import Attacker
 
 NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+SECONDS_MAX = 15.0
+"""A second is usual for the widest document; a busy machine takes several."""
 LAUGHS = (
     '<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "lol">'
     + "".join(f'<!ENTITY {chr(98 + n)} "{("&" + chr(97 + n) + ";") * 10}">' for n in range(9))
@@ -84,8 +86,9 @@ def bodies(root: str) -> dict[str, bytes]:
     return {name: text.encode() if isinstance(text, str) else text for name, text in texts.items()}
 
 
-AGAIN = {"CreateBucket", "PutBucketNotification", "PutBucketNotificationConfiguration"}
-"""Creating one's own bucket again is no error in us-east-1; an empty document may be meant, and turns notifications off."""
+AGAIN = {"CreateBucket", "PutBucketLogging", "PutBucketNotification", "PutBucketNotificationConfiguration"}
+"""Creating one's own bucket again is no error in us-east-1; an empty document may be meant, and turns logging or
+notifications off."""
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -99,7 +102,7 @@ def test_no_document_hurts(attacker: Attacker, operation: Any) -> None:
         assert 400 <= answer.status < 500, (name, answer)
         assert b"<Code>" in answer.body, (name, answer)
         assert b"root:" not in answer.body
-        assert time.monotonic() - started < 3, name
+        assert time.monotonic() - started < SECONDS_MAX, name
 
 
 def test_there_are_operations_to_try() -> None:

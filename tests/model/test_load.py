@@ -56,15 +56,15 @@ def test_services_in_scope_stay_loaded_and_others_are_let_go() -> None:
     assert models.service("sts") is ours
 
 
-def test_start_up_reads_the_index_only_and_our_services_load_fast() -> None:
+def test_start_up_reads_the_index_only_and_then_our_services_alone() -> None:
     code = (
-        "import time, opentrail.model.load as load\n"
+        "import opentrail.model.load as load\n"
         "models = load.load_models()\n"
         "assert not models._pinned and not models._others\n"
-        "started = time.process_time(); models.preload(); print(time.process_time() - started)\n"
+        "models.preload()\n"
+        "assert set(models._pinned) == set(load.IN_SCOPE) and not models._others\n"
     )
-    took = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert float(took) < 0.15
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.slow
