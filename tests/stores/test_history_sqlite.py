@@ -92,7 +92,7 @@ def test_old_events_are_left_out_and_old_segments_dropped(index):
     assert (found(index), index.cursor()) == ([3], 3)
     connection = index._file.connection
     for table in ("blocks", "words", "many", "rare"):
-        column = "id >> 11" if table == "blocks" else "segment"
+        column = "id >> 11" if table == "blocks" else "volume"
         assert connection.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall() in ([(2,)], []), table
     assert not index.tidy(T + 150)
 
@@ -107,7 +107,8 @@ def random_record(rng: random.Random) -> bytes:
 
 def test_any_search_finds_what_a_scan_finds_before_and_after_merging(tmp_path, monkeypatch):
     monkeypatch.setattr(history_segments, "DICTIONARY_EVENTS", 100)
-    monkeypatch.setattr(history_file, "EVENTS_MAX", 400)
+    monkeypatch.setattr(history_file, "EVENTS_MAX", 100)
+    monkeypatch.setattr(history_file, "VOLUME_SEGMENTS", 3)
     rng = random.Random(7)
     lines = [(seq, random_record(rng)) for seq in range(1, 800)]
     index = SqliteHistory(tmp_path)
@@ -122,7 +123,7 @@ def test_any_search_finds_what_a_scan_finds_before_and_after_merging(tmp_path, m
         while index.tidy(0):
             merged += 1
     assert merged > 1
-    assert len(index._file.rows()) < 40
+    assert len({row.volume for row in index._file.rows()}) < len(index._file.rows()) < 60
     index.close()
 
 
@@ -164,13 +165,34 @@ def test_counts_by_value(index):
 
 
 def test_segments_of_one_size_are_merged_as_far_as_they_fit():
-    rows = [SegmentRow(n, 5, T - n, T, 0, 0) for n in range(16)]
+    rows = [SegmentRow(n, n, 5, T - n, T, 0, 0) for n in range(16)]
     assert to_merge(rows[:15]) == []
     assert to_merge(rows) == rows[::-1]
-    large = [SegmentRow(n, 10_000, T + n, T, 0, 0) for n in range(4)]
+    large = [SegmentRow(n, n, 10_000, T + n, T, 0, 0) for n in range(4)]
     assert to_merge(large[:3]) == []
     assert to_merge(large) == large[:3]
-    assert to_merge([SegmentRow(n, 20_000, T, T, 0, 0) for n in range(40)]) == []
+    assert to_merge([SegmentRow(n, n, 20_000, T, T, 0, 0) for n in range(40)]) == []
+
+
+def test_full_segments_are_bound_and_expire_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(history_file, "EVENTS_MAX", 20)
+    monkeypatch.setattr(history_file, "VOLUME_SEGMENTS", 2)
+    index = SqliteHistory(tmp_path)
+    for start in (1, 21, 41):
+        add(index, *((n, record(f"Call{n % 4}", T + n, userIdentity={})) for n in range(start, start + 20)))
+    assert index.tidy(0)
+    assert not index.tidy(0)
+    assert [row.volume == row.id for row in index._file.rows()] == [False, False, True]
+    assert found(index, "nCall1", limit=3) == [57, 53, 49]
+    assert found(index, f"dCall3-{T + 7}") == [7]
+    assert not index.tidy(T + 30)
+    assert index.tidy(T + 41)
+    assert found(index, "nCall1") == [57, 53, 49, 45, 41]
+    assert [
+        index._file.connection.execute(f"SELECT count(DISTINCT volume) FROM {table}").fetchone()
+        for table in history_file.INDEXES
+    ] == [(1,)] * 3
+    index.close()
 
 
 def test_long_lists_are_intersected_like_short_ones():

@@ -1,7 +1,8 @@
 """One file of the event history: segments of events in SQLite, written by one process, read by any number.
 
 Whatever is added becomes a segment at once, in one transaction with the cursor; small segments are merged, sixteen into
-one, until they are full. Expiry removes whole segments. Readers see a snapshot (WAL), so writers never disturb them.
+one, until they are full; full ones are bound, 32 into a volume, in which a word's lists lie side by side: a look-up seeks
+once in each volume. Expiry removes whole volumes. Readers see a snapshot (WAL), so writers never disturb them.
 Knows numbers, words and records' bytes; not where they come from.
 """
 
@@ -11,9 +12,10 @@ import os
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from opentrail.stores.history_segments import (
     BLOCK_EVENTS,
@@ -29,10 +31,14 @@ from opentrail.stores.history_segments import (
     unpack_head,
 )
 
-FORMAT = 2
+FORMAT = 4
 """Version of the layout."""
 BLOCK_BITS = 11
 """A block's id is its segment's and so many bits of its place there: EVENTS_MAX / BLOCK_EVENTS."""
+VOLUME_SEGMENTS = 32
+"""Full segments that are bound into a volume."""
+INDEXES = {"words": "word", "many": "word", "rare": "bucket"}
+"""The tables of lists, and what they are ordered by within a volume."""
 MERGED = 16
 """Segments of about one size that are merged into one."""
 TIER_BASE = 16
@@ -43,14 +49,17 @@ BUSY_MILLISECONDS = 20_000
 KEY_BYTES = 16
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE segments (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-  low INTEGER NOT NULL, high INTEGER NOT NULL, shift INTEGER NOT NULL);
-CREATE INDEX segments_by_time ON segments (last, id);
+CREATE TABLE segments (id INTEGER PRIMARY KEY, volume INTEGER NOT NULL, count INTEGER NOT NULL, first INTEGER NOT NULL,
+  last INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL);
 CREATE TABLE dictionaries (segment INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE TABLE blocks (id INTEGER PRIMARY KEY, head BLOB NOT NULL, records BLOB NOT NULL);
-CREATE TABLE words (segment INTEGER, word TEXT, ranks BLOB NOT NULL, PRIMARY KEY (segment, word)) WITHOUT ROWID;
-CREATE TABLE many (segment INTEGER, word INTEGER, ranks BLOB NOT NULL, PRIMARY KEY (segment, word)) WITHOUT ROWID;
-CREATE TABLE rare (segment INTEGER, bucket INTEGER, entries BLOB NOT NULL, PRIMARY KEY (segment, bucket)) WITHOUT ROWID;
+CREATE TABLE words (volume INTEGER, word TEXT, segment INTEGER, ranks BLOB NOT NULL,
+  PRIMARY KEY (volume, word, segment)) WITHOUT ROWID;
+CREATE TABLE many (volume INTEGER, word INTEGER, segment INTEGER, ranks BLOB NOT NULL,
+  PRIMARY KEY (volume, word, segment)) WITHOUT ROWID;
+CREATE INDEX many_places ON many (volume, word, segment);
+CREATE TABLE rare (volume INTEGER, bucket INTEGER, segment INTEGER, entries BLOB NOT NULL,
+  PRIMARY KEY (volume, bucket, segment)) WITHOUT ROWID;
 """
 
 Work = TypeVar("Work")
@@ -64,11 +73,11 @@ class Moved(Exception):
     """The cursor is not where the caller thought: somebody else has written meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """What is known of a segment without opening it."""
+class SegmentRow(msgspec.Struct, frozen=True, gc=False):
+    """What is known of a segment without opening it. A segment that is not bound is a volume of its own."""
 
     id: int
+    volume: int
     count: int
     first: int
     last: int
@@ -179,7 +188,7 @@ class HistoryFile:
         """Store a segment's parts, within a transaction; its id."""
         number = meta(self.connection, "next")
         self.set_meta("next", number + 1)
-        row = (number, segment.count, segment.first, segment.last, segment.low, segment.high, segment.shift)
+        row = (number, number, segment.count, segment.first, segment.last, segment.low, segment.high)
         write = self.connection.executemany
         write("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", (row,))
         if segment.dictionary:
@@ -190,43 +199,60 @@ class HistoryFile:
         lists: tuple[tuple[str, Sequence[tuple[object, bytes]]], ...]
         lists = (("words", segment.words), ("many", segment.many), ("rare", segment.rare))
         for table, rows in lists:
-            write(f"INSERT INTO {table} VALUES (?, ?, ?)", [(number, *row) for row in rows])
+            write(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", [(number, word, number, ranks) for word, ranks in rows])
         return number
 
     def rows(self) -> list[SegmentRow]:
         """All segments, in the order in which they were made."""
-        query = "SELECT id, count, first, last, low, high FROM segments ORDER BY id"
-        return [SegmentRow(*row) for row in self.connection.execute(query)]
+        return segment_rows(self.connection)
 
     def tidy(self, oldest: int) -> bool:
         """One step of upkeep: drop what is older than `oldest` (epoch seconds), or merge. False: nothing to do."""
         rows = self.rows()
-        expired = [row.id for row in rows if row.last < oldest]
-        if expired:
+        if expired := expired_volumes(rows, oldest):
             self.transact(lambda: self._delete(expired))
             return True
-        chosen = to_merge(rows)
-        if not chosen:
-            return False
-        merged = merge(self.connection, chosen)
+        if chosen := to_merge(rows):
+            merged = merge(self.connection, chosen)
+            self.transact(lambda: self._replace(chosen, merged))
+            return True
+        if chosen := to_bind(rows):
+            self.transact(lambda: self._bind(chosen))
+            return True
+        return False
 
-        def work() -> None:
-            left = {row.id for row in self.rows()}
-            if all(row.id in left for row in chosen):  # nobody else merged or dropped them meanwhile
-                self._delete([row.id for row in chosen])
-                self.insert(merged)
+    def _replace(self, chosen: Sequence[SegmentRow], merged: Segment) -> None:
+        """One segment instead of several, unless somebody else has done it meanwhile."""
+        if set(chosen) <= set(self.rows()):
+            self._delete(chosen)
+            self.insert(merged)
 
-        self.transact(work)
-        return True
+    def _bind(self, chosen: Sequence[SegmentRow]) -> None:
+        """Make one volume of several."""
+        if not set(chosen) <= set(self.rows()):
+            return
+        volume = meta(self.connection, "next")
+        self.set_meta("next", volume + 1)
+        ids = ",".join(str(row.id) for row in chosen)
+        for table, word in INDEXES.items():
+            value = "entries" if table == "rare" else "ranks"
+            self.connection.execute(
+                f"INSERT INTO {table} SELECT {volume}, {word}, segment, {value} FROM {table}"
+                f" WHERE volume IN ({ids}) ORDER BY {word}, segment"
+            )
+            self.connection.execute(f"DELETE FROM {table} WHERE volume IN ({ids})")
+        self.connection.execute(f"UPDATE segments SET volume = {volume} WHERE id IN ({ids})")
 
-    def _delete(self, segments: Sequence[int]) -> None:
-        for segment in segments:
-            self.connection.execute("DELETE FROM segments WHERE id = ?", (segment,))
-            self.connection.execute("DELETE FROM dictionaries WHERE segment = ?", (segment,))
-            blocks = (segment << BLOCK_BITS, (segment + 1) << BLOCK_BITS)
+    def _delete(self, rows: Sequence[SegmentRow]) -> None:
+        """Remove segments; those of a volume together."""
+        for row in rows:
+            self.connection.execute("DELETE FROM segments WHERE id = ?", (row.id,))
+            self.connection.execute("DELETE FROM dictionaries WHERE segment = ?", (row.id,))
+            blocks = (row.id << BLOCK_BITS, (row.id + 1) << BLOCK_BITS)
             self.connection.execute("DELETE FROM blocks WHERE id >= ? AND id < ?", blocks)
-            for table in ("words", "many", "rare"):
-                self.connection.execute(f"DELETE FROM {table} WHERE segment = ?", (segment,))
+        for volume in {row.volume for row in rows}:
+            for table in INDEXES:
+                self.connection.execute(f"DELETE FROM {table} WHERE volume = ?", (volume,))
 
     def clear(self) -> None:
         """Forget every event and start at cursor 0."""
@@ -242,6 +268,24 @@ class HistoryFile:
         self.connection.close()
 
 
+def segment_rows(connection: sqlite3.Connection) -> list[SegmentRow]:
+    """All segments of a file, in the order in which they were made."""
+    query = "SELECT id, volume, count, first, last, low, high FROM segments ORDER BY id"
+    return [SegmentRow(*row) for row in connection.execute(query)]
+
+
+def expired_volumes(rows: Sequence[SegmentRow], oldest: int) -> list[SegmentRow]:
+    """The segments of volumes that have nothing as young as `oldest`."""
+    living = {row.volume for row in rows if row.last >= oldest}
+    return [row for row in rows if row.volume not in living]
+
+
+def to_bind(rows: Sequence[SegmentRow]) -> list[SegmentRow]:
+    """Full segments to make a volume of, the oldest first."""
+    loose = [row for row in rows if row.volume == row.id and row.count >= EVENTS_MAX // 2]
+    return sorted(loose, key=lambda row: (row.first, row.id))[:VOLUME_SEGMENTS] if len(loose) >= VOLUME_SEGMENTS else []
+
+
 def _tier(row: SegmentRow) -> int:
     tier, size = 0, row.count
     while size >= TIER_BASE:
@@ -254,7 +298,7 @@ def to_merge(rows: Sequence[SegmentRow]) -> list[SegmentRow]:
     fit."""
     tiers: dict[int, list[SegmentRow]] = {}
     for row in rows:
-        if row.count < EVENTS_MAX // 2:
+        if row.volume == row.id and row.count < EVENTS_MAX // 2:
             tiers.setdefault(_tier(row), []).append(row)
     for _, members in sorted(tiers.items()):
         fitting: list[SegmentRow] = []
@@ -309,11 +353,11 @@ def dictionary_of(connection: sqlite3.Connection, segment: int) -> bytes:
 
 
 def _take_lists(connection: sqlite3.Connection, segment: int, target: Sequence[int], lists: Lists) -> None:
-    """Add a segment's words, with their ranks in the merged one."""
-    for word, ranks in connection.execute("SELECT word, ranks FROM words WHERE segment = ?", (segment,)):
+    """Add the words of a segment that is not bound, with their ranks in the merged one."""
+    for word, ranks in connection.execute("SELECT word, ranks FROM words WHERE volume = ?", (segment,)):
         lists.plain.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
-    for word, ranks in connection.execute("SELECT word, ranks FROM many WHERE segment = ?", (segment,)):
+    for word, ranks in connection.execute("SELECT word, ranks FROM many WHERE volume = ?", (segment,)):
         lists.many.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
-    for (entries,) in connection.execute("SELECT entries FROM rare WHERE segment = ?", (segment,)):
+    for (entries,) in connection.execute("SELECT entries FROM rare WHERE volume = ?", (segment,)):
         packed = memoryview(entries).cast("Q")
         lists.rare += [entry & ~RANK_MASK | target[entry & RANK_MASK] for entry in packed]

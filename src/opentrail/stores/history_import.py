@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from opentrail.record.history_words import EVENT_ID, WORD_MAX, Unplaceable, found_by
-from opentrail.stores.history_file import HistoryFile, OtherFormat, SegmentRow, hasher_of, meta
+from opentrail.stores.history_file import HistoryFile, OtherFormat, SegmentRow, hasher_of, meta, segment_rows
 from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_search import Hit, Shelf, open_reader
 from opentrail.stores.history_segments import (
@@ -234,28 +234,27 @@ def _id_word(words: Sequence[str]) -> str:
 
 def _kept(connection: sqlite3.Connection, shelf: Shelf, wanted: set[str], bounds: tuple[int, int]) -> set[bytes]:
     """What a file keeps of events with the wanted ids: by the hash of the ids first, and then by the records."""
-    query = "SELECT id, count, first, last, low, high FROM segments WHERE last >= ? AND first <= ?"
-    rows = connection.execute(query, bounds).fetchall()
-    if not rows:
+    segments = [row for row in segment_rows(connection) if row.last >= bounds[0] and row.first <= bounds[1]]
+    if not segments:
         return set()
     hasher: Hasher = hasher_of(connection)
     hashes = {hasher(word) for word in wanted}
     found: set[bytes] = set()
-    for row in rows:
-        segment = SegmentRow(*row)
-        for rank in sorted(_ranks(connection, segment.id, hashes)):
+    for segment in segments:
+        for rank in sorted(_ranks(connection, segment, hashes)):
             time, number = shelf.place(segment, rank)
             found.add(known_by(shelf.record(Hit(time, number, segment, rank))))
     return found
 
 
-def _ranks(connection: sqlite3.Connection, segment: int, hashes: set[int]) -> set[int]:
+def _ranks(connection: sqlite3.Connection, segment: SegmentRow, hashes: set[int]) -> set[int]:
     """The events of a segment that have a word with one of these hashes."""
     ranks: set[int] = set()
-    for (entries,) in connection.execute("SELECT entries FROM rare WHERE segment = ?", (segment,)):
+    place = (segment.volume, segment.id)
+    for (entries,) in connection.execute("SELECT entries FROM rare WHERE volume = ? AND segment = ?", place):
         view = memoryview(entries).cast("Q")
         ranks.update([entry & RANK_MASK for entry in view if entry >> RANK_BITS in hashes])
-    for word, packed in connection.execute("SELECT word, ranks FROM many WHERE segment = ?", (segment,)):
+    for word, packed in connection.execute("SELECT word, ranks FROM many WHERE volume = ? AND segment = ?", place):
         if word in hashes:
             ranks.update(ranks_of(packed))
     return ranks

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from opentrail.ports import HistorySearch, PastEvent
 from opentrail.stores.history_file import OtherFormat
-from opentrail.stores.history_search import Hit, Shelf, open_reader
+from opentrail.stores.history_search import Hit, Memory, Shelf, open_reader
 
 EVENTS_FILE = "history.db"
 """Made of the ledger's lines; deleting it rebuilds it."""
@@ -33,8 +33,10 @@ class _Open:
         self._path = path
         self._file: tuple[int, int] | None = None
         self._connection: sqlite3.Connection | None = None
+        self._memory: Memory | None = None
 
-    def connection(self) -> sqlite3.Connection | None:
+    def shelf(self) -> Shelf | None:
+        """The file as it will stand when the shelf is entered; None if there is none that can be read."""
         try:
             status = self._path.stat()
         except FileNotFoundError:
@@ -44,15 +46,16 @@ class _Open:
             self.close()
             try:
                 self._connection = open_reader(self._path)
+                self._memory = Memory(self._connection)
                 self._file = (status.st_dev, status.st_ino)
             except (sqlite3.Error, OtherFormat) as error:
                 log.warning("cannot read %s: %s", self._path.name, error or type(error).__name__)
-        return self._connection
+        return None if self._connection is None else Shelf(self._connection, self._memory)
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
-        self._connection, self._file = None, None
+        self._connection, self._file, self._memory = None, None, None
 
 
 class HistoryReader:
@@ -66,8 +69,7 @@ class HistoryReader:
     def shelves(self) -> Iterator[list[Shelf]]:
         """The files that are there, each as it stands now."""
         with self._lock, ExitStack() as stack:
-            connections = [file.connection() for file in self._files]
-            yield [stack.enter_context(Shelf(each)) for each in connections if each is not None]
+            yield [stack.enter_context(shelf) for file in self._files if (shelf := file.shelf()) is not None]
 
     def find(self, search: HistorySearch, limit: int) -> Sequence[PastEvent]:
         """Up to `limit` events, newest first."""

@@ -1,7 +1,8 @@
 """Finding events in one file of the history, newest first, and counting them. Reads only.
 
-For each word SQLite yields the lists of all segments in one statement; a segment's lists are intersected, the shortest
-first; segments are opened newest first and only as far as events are asked for. Nothing is walked that could be skipped.
+First the segments that have all the words are found, by a seek in each volume; then they are opened newest first, and only
+as far as events are asked for; a segment's lists are intersected, the shortest first. Nothing is walked that could be
+skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from opentrail.ports import FIRST_NUMBER, HistorySearch
-from opentrail.record.history_words import COUNTED
+from opentrail.record.history_words import COUNTED, LOOKUP
 from opentrail.stores.history_file import (
     BLOCK_BITS,
     BUSY_MILLISECONDS,
@@ -27,21 +28,36 @@ from opentrail.stores.history_file import (
     check_format,
     dictionary_of,
     hasher_of,
+    segment_rows,
 )
-from opentrail.stores.history_segments import BLOCK_EVENTS, ranks_of, rare_ranks, unpack, unpack_head
+from opentrail.stores.history_segments import (
+    BLOCK_EVENTS,
+    BUCKET_SHIFT,
+    inflate,
+    ranks_of,
+    rare_pattern,
+    rare_ranks,
+    record_of,
+    unpack_head,
+)
 
 BLOCKS_CACHED_MAX = 64
 """Inflated blocks that one search remembers: neighbours are often wanted together."""
+DICTIONARIES_CACHED_MAX = 512
+"""Compression dictionaries, 16 KiB each, that are kept between searches."""
 PROBED_MAX = 512
 """Ranks that are looked for one by one in another list; more are intersected as sets."""
-_SEGMENT = "s.id, s.count, s.first, s.last, s.low, s.high"
 WORDS_MAX = 1_000
 """Words that a pattern may stand for."""
+FEW = 16
+"""Segments that are opened at once rather than looked at further."""
 _HIGHEST = "\U0010ffff"
 _LATEST = (1 << 62, 1 << 62)
 
 Place = tuple[int, int]
 """(time, number)."""
+Block = tuple[Sequence[int], Sequence[int], bytes]
+"""(times, numbers beyond the segment's lowest, packed records)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +91,49 @@ def _opened(address: str) -> sqlite3.Connection:
     return connection
 
 
-class Shelf:
-    """One file, as it stood when the search began: use it within `with`."""
+class Memory:
+    """What one search of a file may leave to the next: what never changes, and the segments while nobody writes."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._hasher = hasher_of(connection)
-        self._blocks: OrderedDict[int, list[bytes]] = OrderedDict()
+        self.hasher = hasher_of(connection)
+        self._version = -1
+        self._segments: list[SegmentRow] = []
         self._dictionaries: OrderedDict[int, bytes] = OrderedDict()
-        self._heads: OrderedDict[int, tuple[Sequence[int], Sequence[int]]] = OrderedDict()
+
+    def segments(self) -> list[SegmentRow]:
+        """All segments, those with the latest events first. Asked for once a transaction, before anything else."""
+        count = self._connection.execute("SELECT count(*) FROM meta").fetchone()[0]  # from here on, nothing changes
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0] if count else -1
+        if version != self._version:
+            self._segments = sorted(segment_rows(self._connection), key=lambda row: (-row.last, row.id))
+            self._version = version
+        return self._segments
+
+    def dictionary(self, segment: int) -> bytes:
+        """What a segment's blocks were compressed with."""
+        found = self._dictionaries.get(segment)
+        if found is None:
+            found = self._dictionaries[segment] = dictionary_of(self._connection, segment)
+            if len(self._dictionaries) > DICTIONARIES_CACHED_MAX:
+                self._dictionaries.popitem(last=False)
+        return found
+
+
+class Shelf:
+    """One file, as it stood when the search began: use it within `with`."""
+
+    def __init__(self, connection: sqlite3.Connection, memory: Memory | None = None) -> None:
+        self._connection = connection
+        self._memory = memory or Memory(connection)
+        self._hasher = self._memory.hasher
+        self._segments: list[SegmentRow] = []
+        self._blocks: OrderedDict[int, Block] = OrderedDict()
+        self._inflated: OrderedDict[int, bytes] = OrderedDict()
 
     def __enter__(self) -> Shelf:
         self._connection.execute("BEGIN")
+        self._segments = self._memory.segments()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,82 +169,83 @@ class Shelf:
                 yield _Cursor(segment, ranks)
 
     def matching_ranks(self, search: HistorySearch) -> Iterator[tuple[SegmentRow, Sequence[int]]]:
-        """(segment, ranks of its events within the times that have all the words); lists may be empty."""
+        """(segment, ranks of its events within the times that have all the words), by last time, newest first."""
         end = min(search.end, search.before[0]) if search.before else search.end
-        for segment, lists in self._lists(search.words, (search.start, end, search.after)):
-            lists += [self._any_of(segment, group) for group in search.any_of]
+        within = [row for row in self._segments if row.last >= search.start and row.first <= end]
+        volumes = ",".join([str(volume) for volume in sorted({row.volume for row in within})])
+        groups = [(word,) for word in sorted(search.words, key=_fewest_first)] + list(search.any_of)
+        candidates: set[int] | None = None
+        for group in groups:
+            if candidates is None:
+                candidates = self._having(group, volumes)
+            elif len(candidates) > FEW:  # few are quicker opened than sifted
+                candidates &= self._having(group, volumes)
+        for segment in within:
+            if segment.high <= search.after or (candidates is not None and segment.id not in candidates):
+                continue
             low, high = self._within(segment, search.start, end)
-            if not lists:
+            if not groups:
                 yield segment, range(low, high)
                 continue
-            lists.sort(key=len)
+            lists = sorted((self._list(segment, group) for group in groups), key=len)
             ranks = _between(lists[0], low, high)
             for other in lists[1:]:
                 ranks = intersect(ranks, other)
             yield segment, ranks
 
-    def _any_of(self, segment: SegmentRow, words: Sequence[str]) -> Sequence[int]:
-        """A segment's events that have one of some words."""
+    def _having(self, words: Sequence[str], volumes: str) -> set[int]:
+        """The segments of some volumes that have one of some words."""
         found: set[int] = set()
+        execute = self._connection.execute
         for word in words:
             if word[0] in COUNTED:
-                query = "SELECT ranks FROM words WHERE segment = ? AND word = ?"
-                row = self._connection.execute(query, (segment.id, word)).fetchone()
-                found.update(ranks_of(row[0]) if row else ())
+                query = f"SELECT segment FROM words WHERE volume IN ({volumes}) AND word = ?"
+                found.update([row[0] for row in execute(query, (word,))])
                 continue
             hashed = self._hasher(word)
-            query = "SELECT ranks FROM many WHERE segment = ? AND word = ?"
-            row = self._connection.execute(query, (segment.id, hashed)).fetchone()
-            found.update(ranks_of(row[0]) if row else ())
+            query = f"SELECT segment FROM many INDEXED BY many_places WHERE volume IN ({volumes}) AND word = ?"
+            found.update([row[0] for row in execute(query, (hashed,))])
             query = (
-                "SELECT entries FROM rare WHERE segment = ?1"
-                " AND bucket = (?2 >> (SELECT shift FROM segments WHERE id = ?1))"
+                f"SELECT segment, entries FROM rare WHERE volume IN ({volumes}) AND bucket = ? AND instr(entries, ?)"
             )
-            row = self._connection.execute(query, (segment.id, hashed)).fetchone()
-            found.update(rare_ranks(row[0], hashed) if row else ())
+            rows = execute(query, (hashed >> BUCKET_SHIFT, rare_pattern(hashed)))
+            found.update([segment for segment, entries in rows if rare_ranks(entries, hashed)])
+        return found
+
+    def _list(self, segment: SegmentRow, words: Sequence[str]) -> Sequence[int]:
+        """A segment's events that have one of some words."""
+        if len(words) == 1:
+            return self._ranks(segment, words[0])
+        found: set[int] = set()
+        for word in words:
+            found.update(self._ranks(segment, word))
         return array("H", sorted(found))
+
+    def _ranks(self, segment: SegmentRow, word: str) -> Sequence[int]:
+        place = (segment.volume, segment.id)
+        if word[0] in COUNTED:
+            query = "SELECT ranks FROM words WHERE volume = ? AND segment = ? AND word = ?"
+            row = self._connection.execute(query, (*place, word)).fetchone()
+            return ranks_of(row[0]) if row else ()
+        hashed = self._hasher(word)
+        query = "SELECT ranks FROM many WHERE volume = ? AND segment = ? AND word = ?"
+        row = self._connection.execute(query, (*place, hashed)).fetchone()
+        if row:
+            return ranks_of(row[0])
+        query = "SELECT entries FROM rare WHERE volume = ? AND segment = ? AND bucket = ?"
+        row = self._connection.execute(query, (*place, hashed >> BUCKET_SHIFT)).fetchone()
+        return rare_ranks(row[0], hashed) if row else ()
 
     def matching_words(self, kind: str, pattern: str) -> list[str]:
         """The words of a kind of COUNTED that a pattern with `*` and `?` fits, WORDS_MAX at the most, in order."""
-        literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-        low = kind + literal
+        low = kind + re.split(r"[*?\[]", pattern, maxsplit=1)[0]
         glob = kind + pattern.replace("[", "[[]")
         query = (
-            "SELECT DISTINCT w.word FROM segments s CROSS JOIN words w"
-            " ON w.segment = s.id AND w.word >= ? AND w.word < ? AND w.word GLOB ? LIMIT ?"
+            "SELECT DISTINCT word FROM words WHERE volume IN (SELECT DISTINCT volume FROM segments)"
+            " AND word >= ? AND word < ? AND word GLOB ? LIMIT ?"
         )
         rows = self._connection.execute(query, (low, low + _HIGHEST, glob, WORDS_MAX + 1))
         return sorted(word for (word,) in rows)
-
-    def _lists(
-        self, words: Sequence[str], bounds: tuple[int, int, int]
-    ) -> Iterator[tuple[SegmentRow, list[Sequence[int]]]]:
-        """Every segment that has all the words, with their lists."""
-        joins, parameters, columns, hashes = [], [], [], []
-        for place, word in enumerate(words):
-            if word[0] in COUNTED:
-                hashes.append(-1)
-                columns.append(f"w{place}.ranks, NULL")
-                joins.append(f"CROSS JOIN words w{place} ON w{place}.segment = s.id AND w{place}.word = ?")
-                parameters.append(word)
-            else:
-                hashed = self._hasher(word)
-                hashes.append(hashed)
-                columns.append(f"m{place}.ranks, r{place}.entries")
-                joins.append(f"LEFT JOIN many m{place} ON m{place}.segment = s.id AND m{place}.word = ?")
-                joins.append(f"LEFT JOIN rare r{place} ON r{place}.segment = s.id AND r{place}.bucket = (? >> s.shift)")
-                parameters += [hashed, hashed]  # type: ignore[list-item]
-        query = (
-            f"SELECT {', '.join([_SEGMENT, *columns])} FROM segments s {' '.join(joins)}"
-            " WHERE s.last >= ? AND s.first <= ? AND s.high > ? ORDER BY s.last DESC, s.id"
-        )
-        for row in self._connection.execute(query, (*parameters, *bounds)):
-            lists: list[Sequence[int]] = []
-            for place, hashed in enumerate(hashes):
-                ranks, entries = row[6 + 2 * place], row[7 + 2 * place]
-                lists.append(ranks_of(ranks) if ranks is not None else rare_ranks(entries or b"", hashed))
-            if all(lists):
-                yield SegmentRow(*row[:6]), lists
 
     def _within(self, segment: SegmentRow, start: int, end: int) -> tuple[int, int]:
         """Ranks [low, high) of a segment's events whose times lie in [start, end]."""
@@ -218,37 +266,33 @@ class Shelf:
 
     def place(self, segment: SegmentRow, rank: int) -> Place:
         """(time, number) of an event."""
-        block = segment.id << BLOCK_BITS | rank // BLOCK_EVENTS
-        head = self._heads.get(block)
-        if head is None:
-            row = self._connection.execute("SELECT head FROM blocks WHERE id = ?", (block,)).fetchone()
-            head = self._heads[block] = unpack_head(row[0], segment.low, segment.high)
-            if len(self._heads) > BLOCKS_CACHED_MAX:
-                self._heads.popitem(last=False)
+        times, numbers, _ = self._block(segment, rank // BLOCK_EVENTS)
         within = rank % BLOCK_EVENTS
-        return head[0][within], segment.low + head[1][within]
+        return times[within], segment.low + numbers[within]
 
     def record(self, hit: Hit) -> bytes:
         """An event's record, as it was kept."""
-        segment = hit.segment
-        place = hit.rank // BLOCK_EVENTS
+        segment, place = hit.segment, hit.rank // BLOCK_EVENTS
         block = segment.id << BLOCK_BITS | place
-        records = self._blocks.get(block)
-        if records is None:
-            row = self._connection.execute("SELECT records FROM blocks WHERE id = ?", (block,)).fetchone()
-            count = min(segment.count - place * BLOCK_EVENTS, BLOCK_EVENTS)
-            records = self._blocks[block] = unpack(row[0], count, self._dictionary(segment.id))
+        data = self._inflated.get(block)
+        if data is None:
+            packed = self._block(segment, place)[2]
+            data = self._inflated[block] = inflate(packed, self._memory.dictionary(segment.id))
+            if len(self._inflated) > BLOCKS_CACHED_MAX:
+                self._inflated.popitem(last=False)
+        count = min(segment.count - place * BLOCK_EVENTS, BLOCK_EVENTS)
+        return record_of(data, count, hit.rank % BLOCK_EVENTS)
+
+    def _block(self, segment: SegmentRow, place: int) -> Block:
+        """Times, numbers and packed records of a block."""
+        number = segment.id << BLOCK_BITS | place
+        block = self._blocks.get(number)
+        if block is None:
+            row = self._connection.execute("SELECT head, records FROM blocks WHERE id = ?", (number,)).fetchone()
+            block = self._blocks[number] = (*unpack_head(row[0], segment.low, segment.high), row[1])
             if len(self._blocks) > BLOCKS_CACHED_MAX:
                 self._blocks.popitem(last=False)
-        return records[hit.rank % BLOCK_EVENTS]
-
-    def _dictionary(self, segment: int) -> bytes:
-        found = self._dictionaries.get(segment)
-        if found is None:
-            found = self._dictionaries[segment] = dictionary_of(self._connection, segment)
-            if len(self._dictionaries) > BLOCKS_CACHED_MAX:
-                self._dictionaries.popitem(last=False)
-        return found
+        return block
 
     def newest(self) -> int:
         """The greatest number in the file; FIRST_NUMBER when it is empty."""
@@ -262,14 +306,21 @@ class Shelf:
     def count_by(self, search: HistorySearch, kind: str) -> Counter[str]:
         """How many of them have each value of a kind of COUNTED; `after` and `before` play no part."""
         counts: Counter[str] = Counter()
-        for segment, ranks in self.matching_ranks(search):
-            whole = len(ranks) == segment.count
-            chosen = frozenset(ranks) if not whole else frozenset()
-            query = "SELECT word, ranks FROM words WHERE segment = ? AND word >= ? AND word < ?"
-            for word, packed in self._connection.execute(query, (segment.id, kind, chr(ord(kind) + 1))):
-                number = len(packed) // 2 if whole else len(chosen.intersection(ranks_of(packed)))
-                if number:
-                    counts[word[1:]] += number
+        chosen = {segment.id: (segment, ranks) for segment, ranks in self.matching_ranks(search) if len(ranks)}
+        sets: dict[int, frozenset[int]] = {}
+        query = "SELECT word, segment, ranks FROM words WHERE volume = ? AND word >= ? AND word < ?"
+        for volume in {segment.volume for segment, _ in chosen.values()}:
+            for word, number, packed in self._connection.execute(query, (volume, kind, chr(ord(kind) + 1))):
+                if number not in chosen:
+                    continue
+                segment, ranks = chosen[number]
+                if len(ranks) == segment.count:
+                    counts[word[1:]] += len(packed) // 2
+                    continue
+                if number not in sets:
+                    sets[number] = frozenset(ranks)
+                if shared := len(sets[number].intersection(ranks_of(packed))):
+                    counts[word[1:]] += shared
         return counts
 
 
@@ -291,6 +342,11 @@ class _Cursor:
         self._left -= 1
         self.rank = self._ranks[self._left]
         return True
+
+
+def _fewest_first(word: str) -> int:
+    """Words of ids first, then LookupEvents' own, then those that are shared by more and more events."""
+    return ("dqkKr" + LOOKUP + "epiEubnsgoca").find(word[0])
 
 
 def _between(ranks: Sequence[int], low: int, high: int) -> Sequence[int]:

@@ -26,8 +26,6 @@ BLOCK_EVENTS = 16
 """Records compressed together: what a look-up has to inflate for one of them."""
 RARE_MAX = 4
 """Events of a word that has no row of its own."""
-BUCKET_ENTRIES = 64
-"""Entries that a bucket of rare words holds about."""
 DICTIONARY_BYTES = 16 * 1024
 DICTIONARY_EVENTS = 2_048
 """Segments of so many events carry a compression dictionary, made of some of their records."""
@@ -35,6 +33,8 @@ SAMPLES = 16
 LEVEL_SMALL, LEVEL = 1, 3
 """zlib's levels for segments that will soon be merged, and for those that stay."""
 HASH_BITS = 48
+BUCKET_SHIFT = 38
+"""A bucket of rare words is a hash without so many of its bits: there are 1,024."""
 RANK_BITS = 16
 RANK_MASK = (1 << RANK_BITS) - 1
 WIDE = 1 << 32
@@ -76,17 +76,16 @@ class Lists:
         for ranks in (*self.plain.values(), *self.many.values()):
             ranks.sort()
 
-    def packed_rare(self) -> tuple[int, list[tuple[int, bytes]]]:
-        """(shift, (bucket, entries) of the rare ones); a bucket is a hash without its lowest `shift` bits."""
+    def packed_rare(self) -> list[tuple[int, bytes]]:
+        """(bucket, entries) of the rare ones."""
         entries = self.rare
-        shift = HASH_BITS - max(len(entries) // BUCKET_ENTRIES, 1).bit_length() + 1
         packed, start = [], 0
         while start < len(entries):
-            bucket = entries[start] >> (RANK_BITS + shift)
-            end = bisect_left(entries, (bucket + 1) << (RANK_BITS + shift), start)
+            bucket = entries[start] >> (RANK_BITS + BUCKET_SHIFT)
+            end = bisect_left(entries, (bucket + 1) << (RANK_BITS + BUCKET_SHIFT), start)
             packed.append((bucket, array("Q", entries[start:end]).tobytes()))
             start = end
-        return shift, packed
+        return packed
 
 
 class Segment(msgspec.Struct, array_like=True):
@@ -98,7 +97,6 @@ class Segment(msgspec.Struct, array_like=True):
     low: int
     high: int
     """Times and numbers from, to."""
-    shift: int
     dictionary: bytes
     blocks: list[tuple[bytes, bytes]]
     """(head, records) of each block."""
@@ -158,11 +156,10 @@ def assemble(places: Sequence[tuple[int, int]], records: Iterable[bytes], lists:
     )
     blocks = list(zip(heads, packed, strict=True))
     lists.settle()
-    shift, rare = lists.packed_rare()
     words = [(word, _packed(ranks)) for word, ranks in sorted(lists.plain.items())]
     many = [(word, _packed(ranks)) for word, ranks in sorted(lists.many.items())]
     bounds = (len(places), places[0][0], places[-1][0], low, high)
-    return Segment(*bounds, shift, dictionary, blocks, words, many, rare)
+    return Segment(*bounds, dictionary, blocks, words, many, lists.packed_rare())
 
 
 def _packed(ranks: Sequence[int]) -> bytes:
@@ -199,16 +196,23 @@ def pack(records: Sequence[bytes], dictionary: bytes, level: int) -> bytes:
     return stream.compress(b"".join((lengths, *records))) + stream.flush()
 
 
+def inflate(block: bytes, dictionary: bytes) -> bytes:
+    """What `pack` made a block of."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS, dictionary) if dictionary else zlib.decompressobj(-zlib.MAX_WBITS)
+    return stream.decompress(block)
+
+
+def record_of(data: bytes, count: int, place: int) -> bytes:
+    """One of the `count` records of an inflated block."""
+    lengths = memoryview(data)[: 4 * count].cast("I")
+    start = 4 * count + sum(lengths[:place])
+    return data[start : start + lengths[place]]
+
+
 def unpack(block: bytes, count: int, dictionary: bytes) -> list[bytes]:
     """The `count` records of a block."""
-    stream = zlib.decompressobj(-zlib.MAX_WBITS, dictionary) if dictionary else zlib.decompressobj(-zlib.MAX_WBITS)
-    data = stream.decompress(block)
-    start = 4 * count
-    records = []
-    for length in memoryview(data)[:start].cast("I"):
-        records.append(data[start : start + length])
-        start += length
-    return records
+    data = inflate(block, dictionary)
+    return [record_of(data, count, place) for place in range(count)]
 
 
 def pack_head(places: Sequence[tuple[int, int]], low: int, high: int) -> bytes:
@@ -231,9 +235,18 @@ def ranks_of(packed: bytes) -> Sequence[int]:
     return memoryview(packed).cast("H")
 
 
+def rare_pattern(word: int) -> bytes:
+    """The bytes of a hash in its entries."""
+    return word.to_bytes(HASH_BITS // 8, "little")
+
+
 def rare_ranks(entries: bytes, word: int) -> list[int]:
-    """A hash's ranks from its bucket."""
-    view = memoryview(entries).cast("Q")
-    start = bisect_left(view, word << RANK_BITS)
-    end = bisect_left(view, (word + 1) << RANK_BITS, start)
-    return [entry & RANK_MASK for entry in view[start:end]]
+    """A hash's ranks from its bucket. Most buckets do not have it, and searching bytes is the quickest way to see that."""
+    wanted = rare_pattern(word)
+    ranks = []
+    place = entries.find(wanted)
+    while place >= 0:
+        if place % 8 == RANK_BITS // 8:
+            ranks.append(int.from_bytes(entries[place - 2 : place], "little"))
+        place = entries.find(wanted, place + 1)
+    return ranks
