@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from opentrail.model.load import Models
 from opentrail.ports import Blobs, Clock, History, Key, Ledger, Line, NoHistory, Road, Versioned, Writes
 from opentrail.settings import Settings
-from opentrail.turns import Turns
+from opentrail.turns import Misses, Turns
 
 SCAN_PAGE = 1_000
 """Rows fetched at once by an unbounded scan."""
@@ -45,6 +45,8 @@ class House:
     history: History = field(default_factory=NoHistory)
     lookup_turns: Turns = field(default_factory=Turns)
     """LookupEvents' turns, by account and region."""
+    mfa_misses: Misses = field(default_factory=Misses)
+    """Wrong MFA codes, by the device's serial number."""
     elsewhere: frozenset[str] = frozenset()
     """Names of buckets on other servers, to which this one may replicate."""
     ending: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from opentrail.access.context import KEYS, RequestContext
 from opentrail.call import ANONYMOUS, HttpRequest, Tls
 from tests.access.world import HOME, ROLE_ARN, ROOT, SERVICE, USER, USER_ARN, federated, role_session
@@ -42,6 +44,15 @@ def test_of_a_session():
     assert found["aws:securetransport"] == ("true",)
     assert "aws:username" not in found
     assert context(federated())["aws:principaltype"] == ("FederatedUser",)
+
+
+def test_of_a_session_that_began_with_a_code():
+    principal = role_session()
+    assert "aws:multifactorauthage" not in context(principal)
+    shown = replace(principal, session=replace(principal.session, mfa_authenticated=True, created_at=1_789_999_400))
+    assert context(shown)["aws:multifactorauthpresent"] == ("true",)
+    assert context(shown)["aws:multifactorauthage"] == ("600",)
+    assert "aws:multifactorauthpresent" not in context(USER)
 
 
 def test_of_root_anonymous_and_a_service():

@@ -27,6 +27,7 @@ DELIVERED_SECONDS_MAX = 30.0
 """How long the first log files may take, which some checks look for."""
 GOOD = dict.fromkeys(
     (
+        "cloudtrail_bucket_requires_mfa_delete",
         "cloudtrail_cloudwatch_logging_enabled",
         "cloudtrail_insights_exist",
         "cloudtrail_kms_encryption_enabled",

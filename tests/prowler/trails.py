@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
+from opentrail.rows.mfa import ROOT_DEVICE
 from tests.clients.server_process import ACCOUNT, REGION, ServerProcess
 from tests.clients.trail_log import log_bucket_policy
+from tests.fakes.authenticator import Authenticator
 
 LOGS, ACCESS_LOGS, GROUP, ROLE = "prowler-logs", "prowler-access-logs", "prowler", "prowler-trail"
 TRAIL = "prowler"
@@ -14,9 +17,10 @@ TRAIL = "prowler"
 
 def make_good_trail(server: ServerProcess) -> None:
     """All regions, validated, encrypted, delivered to a log group too, with data events and Insights, into a bucket that
-    nobody else reads and whose readers are logged."""
+    nobody else reads, whose readers are logged and whose versions stay unless the root shows a code."""
     s3, cloudtrail = server.client("s3"), server.client("cloudtrail")
     _make_bucket(s3)
+    _require_mfa(s3, server.client("iam"))
     _log_access(s3)
     cloudtrail.create_trail(
         Name=TRAIL,
@@ -49,6 +53,14 @@ def make_bad_trail(server: ServerProcess) -> None:
 def _make_bucket(s3: Any) -> None:
     s3.create_bucket(Bucket=LOGS)
     s3.put_bucket_policy(Bucket=LOGS, Policy=log_bucket_policy(LOGS, ACCOUNT))
+
+
+def _require_mfa(s3: Any, iam: Any) -> None:
+    app = Authenticator(iam.create_virtual_mfa_device(VirtualMFADeviceName=ROOT_DEVICE)["VirtualMFADevice"])
+    iam.enable_mfa_device(UserName="root", SerialNumber=app.serial, **app.pair(time.time()))
+    wanted = {"Status": "Enabled", "MFADelete": "Enabled"}
+    shown = f"{app.serial} {app.next(time.time())}"
+    s3.put_bucket_versioning(Bucket=LOGS, VersioningConfiguration=wanted, MFA=shown)
 
 
 def _log_access(s3: Any) -> None:

@@ -188,7 +188,7 @@ async def test_tags_and_source_identity(world):
         await assume(world, alice, **plain, SourceIdentity="alice")
 
 
-async def test_mfa_is_not_to_be_had(world):
+async def test_a_code_of_a_device_that_nobody_holds(world):
     alice = await world.user("alice")
     await make_role(world, trust(AWS=alice.arn))
     with refused("AccessDenied", 403, "MultiFactorAuthentication"):

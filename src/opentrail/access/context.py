@@ -100,6 +100,14 @@ def _mfa(context: RequestContext) -> str | None:
     return None if session is None else _flag(session.mfa_authenticated)
 
 
+def _mfa_age(context: RequestContext) -> str | None:
+    """Seconds since the code was shown, which is when the session began."""
+    session = context.principal.session
+    if session is None or not session.mfa_authenticated:
+        return None
+    return str(max(int(context.now) - session.created_at, 0))
+
+
 def _issued(context: RequestContext) -> str | None:
     session = context.principal.session
     return None if session is None else iso_time(session.created_at)
@@ -129,6 +137,7 @@ def _flag(value: bool) -> str:
 KEYS: dict[str, Callable[[RequestContext], str | None]] = {
     "aws:currenttime": lambda context: iso_time(context.now),
     "aws:epochtime": lambda context: str(int(context.now)),
+    "aws:multifactorauthage": _mfa_age,
     "aws:multifactorauthpresent": _mfa,
     "aws:principalaccount": _account,
     "aws:principalarn": _principal_arn,

@@ -10,6 +10,7 @@ from typing import Any
 
 from opentrail.call import Access, Call
 from opentrail.rows.iam import ACCESS_KEYS, GROUPS, INSTANCE_PROFILES, ROLES, USERS, Pairs
+from opentrail.rows.mfa import find_device
 from opentrail.service import Service
 from opentrail.services import (
     iam_account,
@@ -17,6 +18,7 @@ from opentrail.services import (
     iam_boundary,
     iam_groups,
     iam_inline,
+    iam_mfa,
     iam_policies,
     iam_profiles,
     iam_roles,
@@ -30,7 +32,7 @@ from opentrail.state import Table, Unit
 service = Service("iam")
 for family in (
     *(iam_users, iam_groups, iam_roles, iam_profiles, iam_inline),
-    *(iam_policies, iam_attach, iam_boundary, iam_account),
+    *(iam_policies, iam_attach, iam_boundary, iam_account, iam_mfa),
 ):
     service.include(family.service)
 
@@ -49,7 +51,10 @@ _LISTED = {
     "ListInstanceProfiles": "instance-profile",
 }
 _CALLERS_OWN = frozenset(
-    {"GetUser", "CreateAccessKey", "ListAccessKeys", "UpdateAccessKey", "DeleteAccessKey"},
+    {
+        *("GetUser", "CreateAccessKey", "ListAccessKeys", "UpdateAccessKey", "DeleteAccessKey"),
+        *("DeactivateMFADevice", "GetMFADevice", "ListMFADevices"),
+    },
 )
 """Operations about the caller when they name nobody."""
 _CREATED = {"CreateUser", "CreateGroup", "CreateRole", "CreateInstanceProfile"}
@@ -89,6 +94,8 @@ def _resource(call: Call, unit: Unit, account: str) -> tuple[str, Pairs]:
     if "PolicyArn" in given:
         policy = own_policy(unit, account, given["PolicyArn"])
         return given["PolicyArn"], policy.tags if policy is not None else ()
+    if "VirtualMFADeviceName" in given:
+        return f"{base}mfa{given.get('Path', '/')}{given['VirtualMFADeviceName']}", ()
     return _nameless(call, unit, account, base)
 
 
@@ -99,6 +106,9 @@ def _nameless(call: Call, unit: Unit, account: str, base: str) -> tuple[str, Pai
         return (user.arn, user.tags) if user is not None else (f"{base}user/*", ())
     if call.operation.name in _CALLERS_OWN:
         return (call.principal.arn if call.principal.type == "IAMUser" else f"{base}user/*"), ()
+    if "SerialNumber" in call.input:
+        device = find_device(unit, call.input["SerialNumber"])
+        return call.input["SerialNumber"], device.tags if device is not None else ()
     return "*", ()
 
 

@@ -26,6 +26,7 @@ from opentrail.rows.iam import (
     Role,
     User,
 )
+from opentrail.rows.mfa import DEVICES, held_by
 from opentrail.service import Service
 from opentrail.services.iam_attach import attached_shapes
 from opentrail.services.iam_common import (
@@ -104,6 +105,7 @@ async def get_account_summary(call: Call, unit: Unit) -> Shape:
     """How much there is in the account, and how much there may be."""
     account = account_of(call)
     policies = [policy for _parts, policy in POLICIES.all(unit, account)]
+    devices = [device for _parts, device in DEVICES.all(unit, account)]
     summary = {
         "Users": _count(unit, USERS, account),
         "UsersQuota": USERS_PER_ACCOUNT_MAX,
@@ -128,12 +130,12 @@ async def get_account_summary(call: Call, unit: Unit) -> Shape:
         "GroupPolicySizeQuota": GROUP.inline_max,
         "RolePolicySizeQuota": ROLE.inline_max,
         "AssumeRolePolicySizeQuota": 2_048,
-        "AccountMFAEnabled": 0,
+        "AccountMFAEnabled": int(bool(held_by(unit, account, ""))),
         "AccountAccessKeysPresent": int(bool(keys_of(unit, account, ""))),
         "AccountPasswordPresent": 0,
         "AccountSigningCertificatesPresent": 0,
-        "MFADevices": 0,
-        "MFADevicesInUse": 0,
+        "MFADevices": len(devices),
+        "MFADevicesInUse": sum(1 for device in devices if device.enabled_at),
         "Providers": 0,
         "ServerCertificates": 0,
         "ServerCertificatesQuota": 20,

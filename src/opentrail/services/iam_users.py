@@ -20,6 +20,7 @@ from opentrail.rows.iam import (
     User,
     unique_id,
 )
+from opentrail.rows.mfa import DEVICES, find_device, held_by, put_held
 from opentrail.service import Service
 from opentrail.services.iam_boundary import boundary_shape, read_boundary, use_boundary
 from opentrail.services.iam_common import (
@@ -141,11 +142,21 @@ def _rename(unit: Unit, user: User, name: str) -> None:
         USER_KEYS.delete(unit, user.account_id, user.name.lower(), key_id)
         USER_KEYS.put(unit, mark, user.account_id, name.lower(), key_id)
         ACCESS_KEYS.put(unit, replace(key, user_name=name), key_id)
+    _rename_mfa(unit, user, name)
     for group_name in user.groups:
         group = GROUPS.get(unit, user.account_id, group_name.lower())
         if group is not None:
             members = sorted({name, *group.members} - {user.name})
             save(unit, replace(group, members=tuple(members)))
+
+
+def _rename_mfa(unit: Unit, user: User, name: str) -> None:
+    serials = held_by(unit, user.account_id, user.name)
+    put_held(unit, user.account_id, user.name, ())
+    put_held(unit, user.account_id, name, serials)
+    for device in [find_device(unit, serial) for serial in serials]:
+        if device is not None:
+            DEVICES.put(unit, replace(device, user_name=name), *device.parts)
 
 
 @service.operation("DeleteUser")
@@ -154,6 +165,8 @@ async def delete_user(call: Call, unit: Unit) -> Shape:
     user = find_user(call, unit)
     if keys_of(unit, user.account_id, user.name):
         raise in_the_way("delete access keys")
+    if held_by(unit, user.account_id, user.name):
+        raise in_the_way("delete MFA device")
     if user.groups:
         raise in_the_way("remove users from group")
     if user.attached:

@@ -1,6 +1,6 @@
 """STS: who am I, and temporary credentials for roles, users and federated users.
 
-Source: STS API reference. MFA devices are not kept here, so a call that shows one is refused.
+Source: STS API reference.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from opentrail.rows.iam import ACCESS_KEYS, Pairs, Role, account_of_key_id, new_
 from opentrail.service import Service
 from opentrail.services.iam_common import read_tags, size_of, tagged
 from opentrail.services.identity import managed_document
+from opentrail.services.mfa import device_of, use_code
 from opentrail.services.sts_sessions import (
     assumed,
     credentials,
@@ -58,7 +59,8 @@ async def get_caller_identity(call: Call, unit: Unit) -> Shape:
 
 @service.guard("AssumeRole")
 def guard_assume_role(call: Call, unit: Unit) -> Sequence[Access]:
-    """The role's trust policy is asked for the assumption itself, for its tags and for its source identity."""
+    """The role's trust policy is asked for the assumption itself, for its tags and for its source identity. It may want a
+    code of the caller's MFA device, which is therefore looked at here."""
     arn, principal = call.input["RoleArn"], call.principal
     role = find_role_by_arn(unit, arn)
     if principal.type == "Root":
@@ -71,6 +73,8 @@ def guard_assume_role(call: Call, unit: Unit) -> Sequence[Access]:
     if call.input.get("SourceIdentity"):
         actions.append(SET_SOURCE_IDENTITY)
     context = _trust_context(call, role)
+    if _shows_mfa(call, unit):
+        context |= {"aws:multifactorauthpresent": ("true",), "aws:multifactorauthage": ("0",)}
     return [Access(action, arn, role.account_id, role.trust, context=context, trust=True) for action in actions]
 
 
@@ -98,12 +102,12 @@ async def assume_role(call: Call, unit: Unit) -> Shape:
     given, caller = call.input, call.principal
     role = find_role_by_arn(unit, given["RoleArn"])
     assert role is not None  # the guard has asked it
-    _refuse_mfa(call)
     policies, arns, tags, packed = _narrowing(call, unit, role.account_id)
     session = Session(
         issuer=role_issuer(role),
         created_at=int(unit.now),
         expires_at=int(unit.now) + _role_seconds(call, role),
+        mfa_authenticated="SerialNumber" in given,  # the guard has seen its code
         source_identity=_source_identity(call),
         policies=policies,
         tags=tags,
@@ -140,10 +144,24 @@ def _source_identity(call: Call) -> str:
     return inherited or asked
 
 
-def _refuse_mfa(call: Call) -> None:
-    if "SerialNumber" in call.input or "TokenCode" in call.input:
-        message = "MultiFactorAuthentication failed, unable to validate MFA code. Please verify your MFA serial number."
-        raise AwsError("AccessDenied", message, 403)
+def _shows_mfa(call: Call, unit: Unit) -> bool:
+    """Whether the call shows a code of the caller's device, which is then used up; AccessDenied for a wrong one."""
+    serial, code = call.input.get("SerialNumber"), call.input.get("TokenCode")
+    if serial is None and code is None:
+        return False
+    if serial is None or code is None:
+        raise _mfa_failed(", must provide both MFA serial number and one time pass code.")
+    device = device_of(unit, call.principal, serial)
+    if device is None:
+        told = ", unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user."
+        raise _mfa_failed(told)
+    if not use_code(unit, device, code):
+        raise _mfa_failed(" with invalid MFA one time pass code.")
+    return True
+
+
+def _mfa_failed(how: str) -> AwsError:
+    return AwsError("AccessDenied", f"MultiFactorAuthentication failed{how}", 403)
 
 
 def _narrowing(call: Call, unit: Unit, account_id: str) -> tuple[tuple[str, ...], tuple[str, ...], Pairs, Shape]:
@@ -184,8 +202,8 @@ def _user_seconds(call: Call) -> int:
 async def get_session_token(call: Call, unit: Unit) -> Shape:
     """Temporary credentials of the calling user, who may do with them what he may do anyway."""
     _refuse_sessions(call)
-    _refuse_mfa(call)
-    return {"Credentials": credentials(unit, same_caller(unit, call.principal, _user_seconds(call)))}
+    seconds = _user_seconds(call)
+    return {"Credentials": credentials(unit, same_caller(unit, call.principal, seconds, mfa=_shows_mfa(call, unit)))}
 
 
 @service.operation("GetFederationToken")

@@ -59,9 +59,9 @@ def credentials(unit: Unit, principal: Principal, policy_arns: tuple[str, ...] =
     }
 
 
-def same_caller(unit: Unit, caller: Principal, seconds: int) -> Principal:
-    """A session of the caller's own: what GetSessionToken gives."""
-    session = Session(None, int(unit.now), int(unit.now) + seconds)
+def same_caller(unit: Unit, caller: Principal, seconds: int, *, mfa: bool = False) -> Principal:
+    """A session of the caller's own: what GetSessionToken gives. `mfa`: he has shown a code."""
+    session = Session(None, int(unit.now), int(unit.now) + seconds, mfa_authenticated=mfa)
     return replace(caller, access_key_id=new_key_id(unit.house.clock, "ASIA", caller.account_id), session=session)
 
 

@@ -13,6 +13,7 @@ from opentrail.rows.s3 import Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3.guard import enter_bucket, question
 from opentrail.services.s3.lock_rules import refuse_bypass_without_lock
+from opentrail.services.s3.mfa_delete import ON, require_mfa
 from opentrail.services.s3.objects import bucket_of, delete_one
 from opentrail.services.s3.reading import etag_matches, precondition_failed
 from opentrail.services.s3.required_digest import require_digest
@@ -41,6 +42,8 @@ async def delete_objects(call: Call, unit: Unit) -> Shape:
     bucket = bucket_of(call, unit)
     refuse_bypass_without_lock(call, bucket)
     asked, quiet = _asked(call)
+    if bucket.mfa_delete == ON and ("MFA" in call.input or any(each.get("VersionId") for each in asked)):
+        require_mfa(call, unit, bucket)  # for all or for none: "the entire request will fail" (API reference)
     outcomes: list[tuple[bool, dict[str, Any]]] = [(False, {})] * len(asked)
     # From the last to the first: clients name the newest version first, and removing that last costs no search for
     # the version that would become the newest in between.

@@ -10,6 +10,7 @@ from opentrail.rows.s3 import LIFECYCLE
 from opentrail.service import Service
 from opentrail.services.s3.documents import document_text, drop_document, put_document
 from opentrail.services.s3.lifecycle_check import check_minimum, check_rules
+from opentrail.services.s3.mfa_delete import ON
 from opentrail.services.s3.objects import bucket_of
 from opentrail.services.s3.required_digest import require_digest
 from opentrail.state import Unit
@@ -27,6 +28,9 @@ async def put_bucket_lifecycle_configuration(call: Call, unit: Unit) -> Shape:
     """Replace the lifecycle rules of a bucket."""
     require_digest(call)
     bucket = bucket_of(call, unit)
+    if bucket.mfa_delete == ON:
+        message = "Lifecycle configuration is not supported on a bucket with Mfa Authentication enabled."
+        raise AwsError("InvalidBucketState", message, 409)
     given = call.input.get("LifecycleConfiguration")
     if given is None:
         raise AwsError("MalformedXML", "", 400)

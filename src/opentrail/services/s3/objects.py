@@ -11,7 +11,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.rows.s3_replication import READING
 from opentrail.service import Service
-from opentrail.services.s3 import encryption, lifecycle_rules, lock_rules
+from opentrail.services.s3 import encryption, lifecycle_rules, lock_rules, mfa_delete
 from opentrail.services.s3.archive import ARCHIVED, NOT_ALWAYS_READY, note_access, refuse_archived, restore_header
 from opentrail.services.s3.customer_key import MEMBERS as CUSTOMER_MEMBERS
 from opentrail.services.s3.directory_rules import directory_class
@@ -353,6 +353,8 @@ def refuse_reading(call: Call, unit: Unit, refusal: AwsError) -> AwsError:
 async def delete_object(call: Call, unit: Unit) -> Shape:
     """Delete an object, put a delete marker on it, or remove one version for good."""
     bucket = bucket_of(call, unit)
+    if bucket.mfa_delete == mfa_delete.ON and "VersionId" in call.input:
+        mfa_delete.require_mfa(call, unit, bucket)
     lock_rules.refuse_bypass_without_lock(call, bucket)
     return delete_one(call, unit, bucket, call.input["Key"], call.input.get("VersionId", ""))
 

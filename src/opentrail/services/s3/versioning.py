@@ -6,9 +6,10 @@ from msgspec.structs import replace
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
-from opentrail.rows.s3 import BUCKETS
+from opentrail.rows.s3 import BUCKETS, LIFECYCLE, Bucket
 from opentrail.rows.s3_replication import KIND as REPLICATION
 from opentrail.service import Service
+from opentrail.services.s3.mfa_delete import ON, require_mfa
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -31,7 +32,7 @@ async def get_bucket_versioning(call: Call, unit: Unit) -> Shape:
 
 @family.operation("PutBucketVersioning")
 async def put_bucket_versioning(call: Call, unit: Unit) -> Shape:
-    """Enable or suspend versioning. MFA delete cannot be switched on: there are no MFA devices to delete with."""
+    """Enable or suspend versioning, and switch MFA delete on or off, which takes the root and a code of its MFA device."""
     bucket = bucket_of(call, unit)
     wanted = call.input.get("VersioningConfiguration") or {}
     status, mfa = wanted.get("Status"), wanted.get("MFADelete")
@@ -39,16 +40,28 @@ async def put_bucket_versioning(call: Call, unit: Unit) -> Shape:
         raise AwsError("IllegalVersioningConfigurationException", "", 400)
     if (status is not None and status not in STATUSES) or mfa not in (None, "Enabled", "Disabled"):
         raise AwsError("MalformedXML", "", 400)
-    if mfa == "Enabled":
-        if call.input.get("MFA"):
-            raise AwsError("NotImplemented", "", 501, Header="x-amz-mfa")
-        raise AwsError("AccessDenied", "Mfa Authentication must be used for this request", 403)
+    if ON in (mfa, bucket.mfa_delete):
+        require_mfa(call, unit, bucket)
+    if mfa == ON:
+        _check_mfa(bucket, status)
     if bucket.object_lock and status == "Suspended":
         message = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
         raise AwsError("InvalidBucketState", message, 409)
     if REPLICATION in bucket.configured and status == "Suspended":
         message = "A replication configuration is present on this bucket, so the versioning state cannot be changed."
         raise AwsError("InvalidBucketState", message, 409)
-    if status is not None and status != bucket.versioning:
-        BUCKETS.put(unit, replace(bucket, versioning=status), bucket.name)
+    changed = replace(bucket, versioning=status or bucket.versioning, mfa_delete=mfa or bucket.mfa_delete)
+    if changed != bucket:
+        BUCKETS.put(unit, changed, bucket.name)
     return {}
+
+
+def _check_mfa(bucket: Bucket, status: str | None) -> None:
+    if not (status or bucket.versioning):
+        raise AwsError("IllegalVersioningConfigurationException", "The Versioning element must be specified", 400)
+    if LIFECYCLE in bucket.configured:
+        message = (
+            "Mfa Authentication is not supported on a bucket with lifecycle configuration. "
+            "Delete lifecycle configuration before enabling Mfa Authentication."
+        )
+        raise AwsError("InvalidBucketState", message, 409)
