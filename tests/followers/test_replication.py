@@ -379,3 +379,19 @@ def test_each_version_arrives_once_whatever_commit_a_crash_hits(
     assert versions(s3, OTHER) == versions(s3, BUCKET)
     writes = [record for record in world.records("PutObject") if record["requestParameters"]["bucketName"] == OTHER]
     assert len(writes) == 3
+
+
+def test_annotations_stay_with_the_source(s3: Any, world: World):
+    put(s3, rule())
+    s3.put_object(Bucket=BUCKET, Key="k", Body=b"x")
+    for name in (BUCKET, OTHER):
+        s3.put_object_annotation(Bucket=BUCKET, Key="k", AnnotationName=name, AnnotationPayload=b"x")
+        replicate(world)
+    assert not TASKS.page(world.unit())
+    assert s3.list_object_annotations(Bucket=OTHER, Key="k")["AnnotationCount"] == 0
+    s3.put_object_annotation(Bucket=OTHER, Key="k", AnnotationName="own", AnnotationPayload=b"x")
+    s3.put_object_tagging(Bucket=BUCKET, Key="k", Tagging={"TagSet": []})
+    replicate(world)
+    version = s3.head_object(Bucket=OTHER, Key="k")["VersionId"]
+    s3.delete_object(Bucket=BUCKET, Key="k", VersionId=version)
+    assert s3.list_object_annotations(Bucket=OTHER, Key="k")["AnnotationCount"] == 1

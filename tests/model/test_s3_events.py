@@ -43,7 +43,8 @@ DATA = {
     "PutObjectRetention", "PutObjectTagging", "RenameObject", "RestoreObject", "SelectObjectContent",
     "UpdateObjectEncryption", "UploadPart", "UploadPartCopy", "WriteGetObjectResponse",
 }  # fmt: skip
-"""Operations whose events are data events; all others' are management events."""
+"""Operations whose events are data events; all others' are management events. Of the four on annotations no record is known:
+they stand as what one can do to an object does."""
 SOURCES = {
     "CreateSession": "s3express.amazonaws.com",
     "ListDirectoryBuckets": "s3express.amazonaws.com",

@@ -163,6 +163,8 @@ class ObjectVersion(Row, frozen=True):
     replication: dict[str, str] = msgspec.field(default_factory=dict)
     """What has become of it at each bucket it is replicated to (`COMPLETED`, with the replica's id where that is another),
     or that it is a replica itself; see `s3_replication`."""
+    annotated: str = ""
+    """Ref of its annotations; empty for a version that never had one. See `s3_annotations`."""
 
 
 class Access(Row, frozen=True):

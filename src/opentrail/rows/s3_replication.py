@@ -215,8 +215,12 @@ def settle(unit: Unit, bucket: Bucket, version: ObjectVersion, destination: str,
 
 
 def same_object(one: ObjectVersion, other: ObjectVersion | None) -> bool:
-    """Are these the same but for what has become of them at destinations?"""
-    return other is not None and replace(one, replication={}) == replace(other, replication={})
+    """Are these the same but for what has become of them at destinations, and for annotations, which stay where they are?"""
+    return other is not None and _replicated(one) == _replicated(other)
+
+
+def _replicated(version: ObjectVersion) -> ObjectVersion:
+    return replace(version, replication={}, annotated="")
 
 
 def lane_of(key: Key) -> tuple[str, str]:

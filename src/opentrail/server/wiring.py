@@ -15,6 +15,7 @@ from pathlib import Path
 
 from opentrail.actions.providers import ACTIONS
 from opentrail.followers.access_logs import AccessLogFollower
+from opentrail.followers.annotations import AnnotationsFollower
 from opentrail.followers.delivery import DeliveryFollower
 from opentrail.followers.digests import DigestFollower
 from opentrail.followers.executions import ExecutionsFollower
@@ -178,6 +179,7 @@ def _followers(house: House) -> list[Follower]:
         QueuesFollower(house),
         NotificationsFollower(house),
         LogKeepingFollower(house),
+        AnnotationsFollower(house),
         AccessLogFollower(house),
         TrailLogGroupsFollower(house, credentials_holder),
         ReplicationFollower(house, role_session, _remotes(house)),

@@ -91,3 +91,19 @@ async def test_conditions_on_both_sides_of_a_rename():
     answer = await world.rename_object(Bucket=NAME, Key="l", RenameSource="k", SourceIfMatch=etag)
     assert answer.status == 200
     assert (await world.head_object(Bucket=NAME, Key="k")).status == 404
+
+
+async def test_objects_have_no_annotations():
+    world = await make_directory()
+    await world.put_object(Bucket=NAME, Key="k", body=b"x")
+    answer = await world.put_object_annotation(Bucket=NAME, Key="k", AnnotationName="a", body=b"x")
+    assert (answer.status, answer.code) == (405, "MethodNotAllowed")
+    await world.put_object(Bucket=BUCKET, Key="k", body=b"x")
+    source = {"Bucket": NAME, "Key": "copy", "CopySource": f"{BUCKET}/k"}
+    assert (await world.copy_object(**source)).status == 200
+    assert (await world.copy_object(**source, AnnotationDirective="COPY")).status == 501
+    headers = {"content-length": "1"}
+    noted = await world.put_object_annotation(Bucket=BUCKET, Key="k", AnnotationName="a", raw=b"x", headers=headers)
+    assert noted.status == 200
+    assert (await world.copy_object(**source)).status == 501
+    assert (await world.copy_object(**source, AnnotationDirective="EXCLUDE")).status == 200

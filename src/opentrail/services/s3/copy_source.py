@@ -17,6 +17,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, INLINE_BYTES_MAX, Bucket, ObjectVersion
 from opentrail.rows.s3_logging import KIND as LOGGING
 from opentrail.service import Service
+from opentrail.services.s3.annotation_rules import copies_annotations, has_annotations
 from opentrail.services.s3.archive import refuse_archived
 from opentrail.services.s3.cipher import crypt
 from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, new_envelope, opening
@@ -32,6 +33,7 @@ SOURCE_KEY = "CopySource"
 """Prefix of the members that bring the customer's key of the source."""
 VERSION_MARK = "?versionId="
 MD5 = "MD5"
+DEFAULT_ALGORITHM = "CRC64NVME"
 
 family = Service("s3")
 
@@ -91,6 +93,7 @@ def copy_guard(call: Call, unit: Unit) -> Sequence[Access]:
     if call.operation.name == "CopyObject":
         asked += setting_questions(call, write)
         asked += _copied_tags(call, unit, write, source)
+        asked += _copied_annotations(call, unit, write, source)
     return asked
 
 
@@ -104,6 +107,16 @@ def _copied_tags(call: Call, unit: Unit, write: Access, source: CopySource) -> l
     reading = "s3:GetObjectVersionTagging" if source.version_id else "s3:GetObjectTagging"
     read = question(call, unit, source.bucket, reading, source.key, source.version_id)
     return [read, replace(write, action="s3:PutObjectTagging", acl=None)]
+
+
+def _copied_annotations(call: Call, unit: Unit, write: Access, source: CopySource) -> list[Access]:
+    """As for tags (S3 model, CopyObject)."""
+    version = find_version(unit, source.bucket, source.key, source.version_id)
+    if version is None or not version.annotated or not copies_annotations(call) or not has_annotations(unit, version):
+        return []
+    reading = "s3:GetObjectVersionAnnotation" if source.version_id else "s3:GetObjectAnnotation"
+    read = question(call, unit, source.bucket, reading, source.key, source.version_id)
+    return [read, replace(write, action="s3:PutObjectAnnotation", acl=None)]
 
 
 def source_version(call: Call, unit: Unit, source: CopySource) -> ObjectVersion:
@@ -156,6 +169,14 @@ def open_source(call: Call, unit: Unit, source: CopySource, version: ObjectVersi
         return None
     wrapping = opening(call, unit, source.bucket, source.key, version, SOURCE_KEY)
     return key_ring(unit, source.bucket, source.key, wrapping)
+
+
+def copied_algorithm(call: Call, version: ObjectVersion) -> str:
+    """The checksum of a copy: the one asked for, else the source's kind, else S3's default."""
+    asked = call.input.get("ChecksumAlgorithm")
+    if asked is not None:
+        return find(asked.upper()).name
+    return next(iter(version.checksums), DEFAULT_ALGORITHM)
 
 
 async def copy_bytes(

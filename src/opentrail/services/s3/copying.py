@@ -9,20 +9,27 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3 import lifecycle_rules, lock_rules
-from opentrail.services.s3.copy_source import CopySource, copy_bytes, open_source, source_of, source_version
-from opentrail.services.s3.encryption import WRITE_MEMBERS, show_written
+from opentrail.services.s3.annotation_copies import attach_annotations, take_annotations
+from opentrail.services.s3.annotation_rules import COPY, DIRECTIVE, copies_annotations
+from opentrail.services.s3.copy_source import (
+    CopySource,
+    copied_algorithm,
+    copy_bytes,
+    open_source,
+    source_of,
+    source_version,
+)
+from opentrail.services.s3.encryption import WRITE_MEMBERS, not_implemented, show_written
 from opentrail.services.s3.objects import bucket_of, check_write_conditions, finish, new_object
 from opentrail.services.s3.payload import Payload, taken_before
 from opentrail.services.s3.reading import Run, from_epoch
 from opentrail.services.s3.versions import current_version, put_version
 from opentrail.state import Unit
-from opentrail.wire.checksums import find
 
 CHANGING_MEMBERS = WRITE_MEMBERS | {"StorageClass", "WebsiteRedirectLocation", "ChecksumAlgorithm"}
 """Members that make a copy of an object onto itself worth doing."""
 DIRECTIVES = (None, "COPY", "REPLACE")
 WEBSITE_REDIRECT = "x-amz-website-redirect-location"
-DEFAULT_ALGORITHM = "CRC64NVME"
 
 family = Service("s3")
 
@@ -31,12 +38,16 @@ family = Service("s3")
 async def copy_object(call: Call, unit: Unit) -> Shape:
     """Make a copy of an object."""
     template = new_object(call, unit, bucket_of(call, unit))
-    _check_directives(call)
+    _check_directives(call, bucket_of(call, unit))
     source, version, payload = await _copied(call, unit)
+    if version.annotated:
+        await take_annotations(call, unit, bucket_of(call, unit), source, version)
     bucket = bucket_of(call, unit)
     current = current_version(unit, bucket, template.key)
     check_write_conditions(call, current)
     copy = finish(unit, bucket, _described(call, template, version), payload, current)
+    if version.annotated:
+        copy = attach_annotations(call, unit, bucket, copy, version)
     put_version(unit, bucket, copy, current)
     call.evidence.object_size = copy.size
     output = _answer(bucket, copy, source, version)
@@ -48,11 +59,14 @@ async def copy_object(call: Call, unit: Unit) -> Shape:
     return output
 
 
-def _check_directives(call: Call) -> None:
+def _check_directives(call: Call, bucket: Bucket) -> None:
     for member, word in (("MetadataDirective", "metadata"), ("TaggingDirective", "tagging")):
         if call.input.get(member) not in DIRECTIVES:
             fields = {"ArgumentName": f"x-amz-{word}-directive", "ArgumentValue": str(call.input[member])}
             raise AwsError("InvalidArgument", f"Unknown {word} directive.", 400, headers=None, **fields)
+    copies_annotations(call)
+    if bucket.zone and call.input.get("AnnotationDirective") == COPY:
+        raise not_implemented(DIRECTIVE)
 
 
 async def _copied(call: Call, unit: Unit) -> tuple[CopySource, ObjectVersion, Payload]:
@@ -65,7 +79,7 @@ async def _copied(call: Call, unit: Unit) -> tuple[CopySource, ObjectVersion, Pa
     version = source_version(call, unit, source)
     _check_changes_something(call, source)
     check_write_conditions(call, current_version(unit, bucket_of(call, unit), call.input["Key"]))
-    payload = await copy_bytes(call, unit, source, version, Run(0, version.size), _algorithm(call, version))
+    payload = await copy_bytes(call, unit, source, version, Run(0, version.size), copied_algorithm(call, version))
     call.stash["copied"] = (source, version, payload)
     return source, version, payload
 
@@ -82,14 +96,6 @@ def _check_changes_something(call: Call, source: CopySource) -> None:
             "object's metadata, storage class, website redirect location or encryption attributes."
         )
         raise AwsError("InvalidRequest", message, 400)
-
-
-def _algorithm(call: Call, version: ObjectVersion) -> str:
-    """The checksum of the copy: the one asked for, else the source's kind, else S3's default."""
-    asked = call.input.get("ChecksumAlgorithm")
-    if asked is not None:
-        return find(asked.upper()).name
-    return next(iter(version.checksums), DEFAULT_ALGORITHM)
 
 
 def _described(call: Call, template: ObjectVersion, source: ObjectVersion) -> ObjectVersion:

@@ -34,6 +34,10 @@ VERSIONED_ACTIONS = {
     "s3:PutObjectTagging": "s3:PutObjectVersionTagging",
     "s3:DeleteObjectTagging": "s3:DeleteObjectVersionTagging",
     "s3:GetObjectAttributes": "s3:GetObjectVersionAttributes",
+    "s3:GetObjectAnnotation": "s3:GetObjectVersionAnnotation",
+    "s3:PutObjectAnnotation": "s3:PutObjectVersionAnnotation",
+    "s3:DeleteObjectAnnotation": "s3:DeleteObjectVersionAnnotation",
+    "s3:ListObjectAnnotations": "s3:ListObjectVersionAnnotations",
 }
 """The action that stands in for another when the request names a version (service authorization reference, S3)."""
 BUCKET_ACL_PERMISSIONS = {

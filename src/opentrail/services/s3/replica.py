@@ -121,6 +121,7 @@ def _described(bucket: Bucket, replica: Replica) -> ObjectVersion:
         restored_until=0.0,
         upload_id="",
         replication=IS_REPLICA,
+        annotated="",
     )
 
 
@@ -160,7 +161,8 @@ def _put_in_place(unit: Unit, bucket: Bucket, version: ObjectVersion) -> None:
     if there is not None:  # it has come before
         if there.version_id != version.version_id:
             raise AwsError("InvalidRequest", "Another version of the key has the place of the replica.", 400)
-        release(unit, there)
+        release(unit, replace(there, annotated=""))
+        version = replace(version, annotated=there.annotated)
     VERSIONS.put(unit, version, name, key, order_part(version.order))
     newest = VERSIONS.page(unit, name, key, limit=1)[0][1]
     if newest.delete_marker:

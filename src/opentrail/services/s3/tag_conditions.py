@@ -20,8 +20,8 @@ ACTIONS = frozenset(
     f"s3:{verb}Object{version}{what}"
     for verb in ("Get", "Put", "Delete")
     for version in ("", "Version")
-    for what in ("Tagging", "Acl")
-) | {"s3:GetObject", "s3:GetObjectVersion"}
+    for what in ("Tagging", "Acl", "Annotation")
+) | {"s3:GetObject", "s3:GetObjectVersion", "s3:ListObjectAnnotations", "s3:ListObjectVersionAnnotations"}
 """Actions on an object that exists; the others know no existing tags."""
 FIELDS_MAX = 1_000
 """Pairs of a tagging header that are looked at; the handler refuses more than ten."""

@@ -19,6 +19,7 @@ from opentrail.rows.s3 import (
     data_key,
     order_part,
 )
+from opentrail.rows.s3_annotations import drop_set
 from opentrail.state import Unit
 
 TIERED = "INTELLIGENT_TIERING"
@@ -142,7 +143,9 @@ def replace_version(unit: Unit, bucket: Bucket, changed: ObjectVersion) -> None:
 
 
 def release(unit: Unit, version: ObjectVersion) -> None:
-    """Let go the bytes of a version."""
+    """Let go the bytes of a version, and its annotations."""
+    if version.annotated:
+        drop_set(unit, version.annotated)
     if version.inline:
         unit.delete(data_key(version.inline))
     if version.storage_class == TIERED and version.parts:

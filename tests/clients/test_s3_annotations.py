@@ -1,0 +1,65 @@
+"""Annotations by boto3 on a socket: they stream, are many, and leave nothing on the disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.server_process import ServerProcess
+
+MIB = 1024 * 1024
+WAIT_SECONDS_MAX = 20.0
+
+
+def blobs(server: ServerProcess) -> list[Path]:
+    """Files of a size that only this test writes."""
+    found = (server.directory / "data").rglob("*")
+    return [path for path in found if path.is_file() and path.stat().st_size == MIB - 7]
+
+
+def test_annotations(server: ServerProcess, s3: Any, bucket: str) -> None:
+    key = {"Bucket": bucket, "Key": "a key"}
+    s3.put_object(**key, Body=b"x")
+    large = b"z" * (MIB - 7)
+    s3.put_object_annotation(**key, AnnotationName="large", AnnotationPayload=large)
+    s3.put_object_annotation(**key, AnnotationName="größe-1", AnnotationPayload="Straße".encode())
+    got = s3.get_object_annotation(**key, AnnotationName="large", ChecksumMode="ENABLED")
+    assert got["AnnotationPayload"].read() == large  # and botocore has checked it
+    assert got["ChecksumCRC32"]
+    assert s3.get_object_annotation(**key, AnnotationName="größe-1")["AnnotationPayload"].read().decode() == "Straße"
+    with pytest.raises(s3.exceptions.NoSuchAnnotation):
+        s3.get_object_annotation(**key, AnnotationName="small")
+    with pytest.raises(s3.exceptions.InvalidAnnotationName):
+        s3.put_object_annotation(**key, AnnotationName="aws-1", AnnotationPayload=b"x")
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource=key)
+    assert len(blobs(server)) == 2
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "a key"}, {"Key": "copy"}]})
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while blobs(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_many_at_once(server: ServerProcess, bucket: str) -> None:
+    """Writers of one object get in each other's way, and none is lost or counted twice."""
+    local = threading.local()
+
+    def put(number: int) -> None:
+        if not hasattr(local, "s3"):
+            local.s3 = server.client("s3", retries={"max_attempts": 5})
+        local.s3.put_object_annotation(
+            Bucket=bucket, Key="k", AnnotationName=f"n{number % 30:02d}", AnnotationPayload=str(number).encode()
+        )
+
+    s3 = server.client("s3")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(put, range(60)))
+    listed = s3.list_object_annotations(Bucket=bucket, Key="k")
+    assert [each["AnnotationName"] for each in listed["Annotations"]] == [f"n{number:02d}" for number in range(30)]
+    s3.delete_object(Bucket=bucket, Key="k")
