@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from botocore.exceptions import ClientError
 from tests.clients.server_process import ACCOUNT, ServerProcess, key_of, user_key
 from tests.clients.trail_log import TrailLog
 from tests.fakes.authenticator import Authenticator, tells
+from tests.fakes.qr_reader import read_picture
 
 
 def make_device(iam: Any, user: str, name: str) -> Authenticator:
@@ -96,6 +98,19 @@ def test_mfa_delete(server: ServerProcess, s3: Any, trail: TrailLog, root_device
         assert app.serial not in text
         assert not any(tells(text, header.rpartition(" ")[2]) for header in (shown, again))
         assert "x-amz-mfa" not in text.lower()
+
+
+def test_the_cli_writes_the_seed_into_a_file(server: ServerProcess, iam: Any, name: str, tmp_path: Path) -> None:
+    """The picture, for the app to scan."""
+    picture = tmp_path / "seed.png"
+    command = ("iam", "create-virtual-mfa-device", "--virtual-mfa-device-name", name)
+    told = server.aws(*command, "--bootstrap-method", "QRCodePNG", "--outfile", str(picture))
+    assert json.loads(told) == {"VirtualMFADevice": {"SerialNumber": f"arn:aws:iam::{ACCOUNT}:mfa/{name}"}}
+    start, _equals, seed = read_picture(picture.read_bytes()).decode().partition("=")
+    assert start == f"otpauth://totp/{name}@{ACCOUNT}?secret"
+    app = Authenticator({"SerialNumber": f"arn:aws:iam::{ACCOUNT}:mfa/{name}", "Base32StringSeed": seed})
+    iam.create_user(UserName=name)
+    iam.enable_mfa_device(UserName=name, SerialNumber=app.serial, **app.pair(time.time()))
 
 
 def test_the_roots_devices(iam: Any, root_device: Authenticator) -> None:

@@ -12,6 +12,7 @@ from opentrail.services.mfa import use_code
 from opentrail.turns import MISSES_FREE
 from tests.fakes.authenticator import Authenticator
 from tests.fakes.house import commit, new_unit
+from tests.fakes.qr_reader import read_picture
 from tests.services.iam_world import ACCOUNT, OTHER_ROOT, ROOT, World, allow, policy, refused
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/reader"
@@ -89,6 +90,16 @@ async def test_the_seed_lies_sealed_and_is_told_once(world):
         assert seed.decode() not in str(answer)
 
 
+async def test_the_seed_comes_as_a_picture_too(world):
+    await world.iam("CreateAccountAlias", AccountAlias="our-company")
+    made = (await world.iam("CreateVirtualMFADevice", VirtualMFADeviceName="a+b=c,d.e@f-g"))["VirtualMFADevice"]
+    seed = made["Base32StringSeed"].decode()
+    assert read_picture(made["QRCodePNG"]) == f"otpauth://totp/a+b=c,d.e@f-g@our-company?secret={seed}".encode()
+    longest = "n" * (256 - len(f"arn:aws:iam::{ACCOUNT}:mfa/"))
+    made = (await world.iam("CreateVirtualMFADevice", VirtualMFADeviceName=longest))["VirtualMFADevice"]
+    assert longest.encode() in read_picture(made["QRCodePNG"])
+
+
 async def test_what_is_refused_when_a_device_is_made(world):
     await make(world)
     with refused("EntityAlreadyExists", 409, "MFADevice entity at the same path and name already exists."):
@@ -98,8 +109,9 @@ async def test_what_is_refused_when_a_device_is_made(world):
         await make(world, Path="elsewhere")
     with refused("ValidationError", 400):
         await make(world, "n" * 240)
-    with refused("ValidationError", 400):
-        await make(world, "a/b")
+    for name in ("a/b", "é", "a b", ""):
+        with refused("ValidationError", 400):
+            await make(world, name)
 
 
 async def test_there_is_an_end_to_devices(world, monkeypatch):

@@ -41,6 +41,8 @@ from opentrail.services.iam_common import (
 from opentrail.services.iam_users import USERS_PER_ACCOUNT_MAX, user_shape
 from opentrail.services.mfa import use_pair
 from opentrail.state import Unit
+from opentrail.wire.png import png
+from opentrail.wire.qr_code import qr_code
 
 DEVICES_PER_ACCOUNT_MAX = USERS_PER_ACCOUNT_MAX
 """Virtual devices, held or not: as many as there may be users."""
@@ -48,6 +50,8 @@ SEED_CHARS = 64
 """Base32 characters of a seed: 320 bits, as AWS's have."""
 SERIAL_CHARS_MAX = 256
 ROOT_NAME = "root"
+PIXELS, QUIET_MODULES = 5, 4
+"""Of the picture of a seed: pixels of a module, and modules of white around (ISO/IEC 18004, §6.3.8)."""
 
 service = Service("iam")
 
@@ -68,9 +72,18 @@ async def create_virtual_mfa_device(call: Call, unit: Unit) -> Shape:
         raise over_quota("VirtualMFADevicesPerAccount", DEVICES_PER_ACCOUNT_MAX)
     DEVICES.put(unit, device, *device.parts)
     shape: Shape = {"SerialNumber": device.serial, "Base32StringSeed": seed.encode()}
+    shape["QRCodePNG"] = png(qr_code(_enrolment(unit, device, seed).encode()), PIXELS, QUIET_MODULES)
     if tags:
         shape["Tags"] = tag_shapes(tags)
     return {"VirtualMFADevice": shape}
+
+
+def _enrolment(unit: Unit, device: Device, seed: str) -> str:
+    """What an app reads from the picture: the name at the account's alias, or its id, and the seed (API reference,
+    VirtualMFADevice). Letters of a name need no escaping; with the longest it is shorter than `qr_code.BYTES_MAX`."""
+    account = ACCOUNTS.get(unit, device.account_id)
+    holder = (account.alias if account is not None else "") or device.account_id
+    return f"otpauth://totp/{device.name}@{holder}?secret={seed}"
 
 
 @service.operation("DeleteVirtualMFADevice")
