@@ -26,7 +26,6 @@ from opentrail.rows.mfa import (
 from opentrail.service import Service
 from opentrail.services.iam_common import (
     account_of,
-    find_user,
     list_items,
     list_rows,
     over_quota,
@@ -38,7 +37,7 @@ from opentrail.services.iam_common import (
     untagged,
     when,
 )
-from opentrail.services.iam_users import USERS_PER_ACCOUNT_MAX, user_shape
+from opentrail.services.iam_users import USERS_PER_ACCOUNT_MAX, owner_of, user_shape
 from opentrail.services.mfa import use_pair
 from opentrail.state import Unit
 from opentrail.wire.png import png
@@ -107,21 +106,10 @@ def _find(call: Call, unit: Unit) -> Device:
 
 def _holder(call: Call, unit: Unit) -> str:
     """Name of the user an operation is about, empty for the root; the caller when the input names nobody."""
-    name = call.input.get("UserName")
-    principal = call.principal
-    if name is not None:
-        named = USERS.get(unit, account_of(call), name.lower()) is not None
-        if name == ROOT_NAME and principal.type == "Root" and not named:
-            return ""
-        return find_user(call, unit).name
-    if principal.type == "Root":
+    by_root = call.principal.type == "Root" and call.input.get("UserName") == ROOT_NAME
+    if by_root and USERS.get(unit, account_of(call), ROOT_NAME) is None:
         return ""
-    user = None
-    if principal.type == "IAMUser":
-        user = USERS.get(unit, principal.account_id, principal.user_name.lower())
-    if user is None:
-        raise AwsError("ValidationError", "Must specify userName when calling with non-User credentials", 400)
-    return user.name
+    return owner_of(call, unit)
 
 
 def _held(call: Call, unit: Unit) -> Device:

@@ -211,8 +211,8 @@ def keys_of(unit: Unit, account_id: str, user_name: str) -> list[tuple[str, Acce
     return found
 
 
-def _owner(call: Call, unit: Unit) -> str:
-    """Name of the user whose keys an operation is about; empty for the root, who alone can leave its name out so."""
+def owner_of(call: Call, unit: Unit) -> str:
+    """Name of the user whose keys or devices a call is about; empty for the root, who alone can leave its name out so."""
     if "UserName" in call.input:
         return find_user(call, unit).name
     return "" if call.principal.type == "Root" else _caller(call, unit).name
@@ -227,7 +227,7 @@ def _key_shape(key_id: str, key: AccessKey) -> Shape:
 @service.operation("CreateAccessKey")
 async def create_access_key(call: Call, unit: Unit) -> Shape:
     """Make a key for a user; the only time its secret is told."""
-    account, name = account_of(call), _owner(call, unit)
+    account, name = account_of(call), owner_of(call, unit)
     if name:
         user = USERS.get(unit, account, name.lower())
         assert user is not None
@@ -243,13 +243,13 @@ async def create_access_key(call: Call, unit: Unit) -> Shape:
 @service.operation("ListAccessKeys")
 async def list_access_keys(call: Call, unit: Unit) -> Shape:
     """The keys of a user, without secrets."""
-    keys, more = list_items(call, keys_of(unit, account_of(call), _owner(call, unit)), lambda key: key[0])
+    keys, more = list_items(call, keys_of(unit, account_of(call), owner_of(call, unit)), lambda key: key[0])
     return {"AccessKeyMetadata": [_key_shape(*key) for key in keys], **more}
 
 
 def _find_key(call: Call, unit: Unit) -> AccessKey:
     key = ACCESS_KEYS.get(unit, call.input["AccessKeyId"])
-    if key is None or (key.account_id, key.user_name) != (account_of(call), _owner(call, unit)):
+    if key is None or (key.account_id, key.user_name) != (account_of(call), owner_of(call, unit)):
         raise missing(f"The Access Key with id {call.input['AccessKeyId']}")
     return key
 
