@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from opentrail.followers.annotations import AnnotationsFollower
+from opentrail.followers.lifecycle import LifecycleFollower
 from opentrail.rows.s3 import BUCKETS, ObjectVersion
 from opentrail.rows.s3_annotations import ANNOTATIONS, GONE, SETS, AnnotationSet
 from opentrail.services.s3.annotation_rules import check_name
+from opentrail.services.s3.lifecycle_pass import lifecycle_step
 from opentrail.services.s3.versions import find_version
 from tests.services.s3.test_multipart import fails
 from tests.services.s3.test_object_lock import LONG, SOON
@@ -253,6 +256,21 @@ def test_overwriting_and_deleting_take_them_along(k: Any, world: World, versioni
     assert world.blob_sizes() == []
 
 
+def test_a_lifecycle_rule_takes_them_along(k: Any, world: World):
+    put(k)
+    rule = {
+        "ID": "all",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "Expiration": {"Date": datetime(2020, 1, 1, tzinfo=UTC)},
+    }
+    k.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
+    world.loop.run_until_complete(LifecycleFollower(world.house, lifecycle_step).sweep())
+    assert fails(names, k) == ("NoSuchKey", 404)
+    sweep(world)
+    assert left(world) == []
+
+
 def test_many_objects_with_many_annotations_go_by_one_row_each(k: Any, world: World):
     k.delete_object(**KEY)
     for key in ("a", "b"):
@@ -400,6 +418,25 @@ def test_an_object_under_a_customers_key_has_none(s3: Any, world: World):
     source = {"Bucket": BUCKET, "Key": "src"}
     assert fails(s3.copy_object, **KEY, CopySource=source, **secret) == ("InvalidRequest", 400)
     s3.copy_object(**KEY, CopySource=source, AnnotationDirective="EXCLUDE", **secret)
+
+
+def test_another_key_for_the_object_leaves_them_readable(s3: Any, wire: Wire):
+    keys = [new_client(wire, "kms").create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
+    s3.put_object(**KEY, Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=keys[0])
+    put(s3)
+    s3.update_object_encryption(**KEY, ObjectEncryption={"SSEKMS": {"KMSKeyArn": keys[1]}})
+    put(s3, "later")
+    assert names(s3) == ["later", "note"]
+    new_client(wire, "kms").disable_key(KeyId=keys[0])
+    assert read(s3, "later") == TEXT
+    assert fails(read, s3) == ("KMS.DisabledException", 400)
+
+
+def test_a_bucket_cannot_ask_to_be_told_of_them(s3: Any):
+    wanted = {"Id": "a", "QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": ["s3:ObjectAnnotation:*"]}
+    asked = {"Bucket": BUCKET, "NotificationConfiguration": {"QueueConfigurations": [wanted]}}
+    code, status = fails(s3.put_bucket_notification_configuration, **asked, SkipDestinationValidation=True)
+    assert (code, status) == ("InvalidArgument", 400)
 
 
 # Copies

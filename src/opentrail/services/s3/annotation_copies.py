@@ -6,6 +6,7 @@ Each gets bytes of its own, as the copy does, under the copy's encryption. Sourc
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -29,6 +30,8 @@ from opentrail.state import Unit
 
 INLINE_TOTAL_MAX = 4 * 1024 * 1024
 """Bytes of annotations that one copy puts into the ledger; the others become blobs, however small."""
+TURN = 50
+"""Annotations copied before other calls get their turn."""
 TAKEN = "annotations"
 
 
@@ -72,6 +75,8 @@ async def _taken(call: Call, unit: Unit, source: CopySource, version: ObjectVers
             raise _changed() from error
         inline += row.size if payload.data is not None else 0
         copies.append((ANNOTATIONS.parts(key)[1], row, payload))
+        if len(copies) % TURN == 0:
+            await asyncio.sleep(0)
     return Taken(found.changes if found is not None else 0, copies)
 
 

@@ -46,8 +46,12 @@ async def put_object_annotation(call: Call, unit: Unit) -> Shape:
     name = _name(call)
     check_name(name)
     bucket = bucket_of(call, unit)
-    inherit_encryption(call, unit, bucket, _target(call, unit, bucket))
-    payload = await _take_text(call, unit)
+    version = _target(call, unit, bucket)
+    body = call.body
+    assert isinstance(body, DecodedBody)
+    _check_length(body.length)
+    inherit_encryption(call, unit, bucket, version)
+    payload = await _take_text(call, unit, body)
     bucket = bucket_of(call, unit)
     version = _target(call, unit, bucket)
     row = _put(call, unit, bucket, version, name, payload)
@@ -101,14 +105,11 @@ def _check_lock(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) 
         lock_rules.check_removal(call, unit, bucket, version)
 
 
-async def _take_text(call: Call, unit: Unit) -> Payload:
+async def _take_text(call: Call, unit: Unit, body: DecodedBody) -> Payload:
     """The payload of the call, as `payload.take_payload` takes an object's; raises AWS's error for what is no text."""
     taken = taken_before(call, call.stash.get("payload"))
     if taken is not None:
         return taken
-    body = call.body
-    assert isinstance(body, DecodedBody)
-    _check_length(body.length)
     envelope = new_envelope(call)
     assert envelope is not None
     data, part = None, None
