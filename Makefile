@@ -30,7 +30,7 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m tests.clients.environments
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff format --check
