@@ -524,6 +524,38 @@ def test_what_a_copy_needs_only_where_there_are_some(k: Any, wire: Wire):
     assert names(k, Key="copy") == []
 
 
+def test_who_may_is_asked_again_when_the_first_comes_while_bytes_are_copied(
+    s3: Any, world: World, wire: Wire, monkeypatch: pytest.MonkeyPatch
+):
+    s3.put_object(**KEY, Body=b"x" * 100_000)
+    put(s3)
+    row, ref = ANNOTATIONS.page(world.unit())[0][1], current(world).annotated
+    unit = world.unit()
+    ANNOTATIONS.delete(unit, ref, "note")
+    SETS.put(unit, AnnotationSet(0, 2), ref)
+    world.commit(unit)
+    iam = new_client(wire, "iam")
+    iam.create_user(UserName="u")
+    made = iam.create_access_key(UserName="u")["AccessKey"]
+    theirs = new_client(wire, key=(made["AccessKeyId"], made["SecretAccessKey"]))
+    statement = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=document)
+    real = world.house.blobs.put
+
+    async def slow(chunks: Any) -> Any:
+        unit = world.unit()
+        ANNOTATIONS.put(unit, row, ref, "first")
+        SETS.put(unit, AnnotationSet(1, 3), ref)
+        await world.ledger.commit(unit.writes, ())
+        return await real(chunks)
+
+    monkeypatch.setattr(world.house.blobs, "put", slow)
+    assert fails(copy, theirs) == ("AccessDenied", 403)
+    monkeypatch.undo()
+    assert (names(s3), world.blob_sizes()) == (["first"], [100_000])
+
+
 def test_a_change_while_they_are_copied_is_told(k: Any, world: World, monkeypatch: pytest.MonkeyPatch):
     put(k)
     put(k, "large", LARGE)

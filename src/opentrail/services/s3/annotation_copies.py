@@ -22,8 +22,15 @@ from opentrail.services.s3.annotation_rules import (
     new_row,
     under_customer_key,
 )
-from opentrail.services.s3.copy_source import CopySource, copied_algorithm, copy_bytes, open_source
+from opentrail.services.s3.copy_source import (
+    CopySource,
+    annotation_questions,
+    copied_algorithm,
+    copy_bytes,
+    open_source,
+)
 from opentrail.services.s3.encryption import SSE_S3, STASH, Protection, not_implemented
+from opentrail.services.s3.guard import question
 from opentrail.services.s3.payload import Payload, taken_before
 from opentrail.services.s3.reading import Run
 from opentrail.state import Unit
@@ -55,10 +62,18 @@ async def take_annotations(call: Call, unit: Unit, bucket: Bucket, source: CopyS
         return
     if bucket.zone:
         raise not_implemented("x-amz-object-annotation-directive")
+    _check_allowed(call, unit, bucket, source)
     protection = call.stash.setdefault(STASH, Protection(SSE_S3))
     if protection.mark:
         raise under_customer_key()
     call.stash[TAKEN] = await _taken(call, unit, source, version)
+
+
+def _check_allowed(call: Call, unit: Unit, bucket: Bucket, source: CopySource) -> None:
+    """Asked again: while the object's bytes were copied, it may have got its first annotation."""
+    write = question(call, unit, bucket, "s3:PutObject", call.input["Key"])
+    if not all(call.may(asked) for asked in annotation_questions(call, unit, write, source)):
+        raise AwsError("AccessDenied", "Access Denied", 403)
 
 
 async def _taken(call: Call, unit: Unit, source: CopySource, version: ObjectVersion) -> Taken:

@@ -114,6 +114,11 @@ def _copied_annotations(call: Call, unit: Unit, write: Access, source: CopySourc
     version = find_version(unit, source.bucket, source.key, source.version_id)
     if version is None or not version.annotated or not copies_annotations(call) or not has_annotations(unit, version):
         return []
+    return annotation_questions(call, unit, write, source)
+
+
+def annotation_questions(call: Call, unit: Unit, write: Access, source: CopySource) -> list[Access]:
+    """What a copy that brings annotations along takes. `write` is the question of writing the destination."""
     reading = "s3:GetObjectVersionAnnotation" if source.version_id else "s3:GetObjectAnnotation"
     read = question(call, unit, source.bucket, reading, source.key, source.version_id)
     return [read, replace(write, action="s3:PutObjectAnnotation", acl=None)]
