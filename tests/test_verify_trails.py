@@ -183,7 +183,7 @@ def test_what_cannot_be_known_is_told():
     assert trails.unknown == {ARN}
     trails = Trails()
     trails.see(read_head(told("CreateTrail", {}, trail(isOrganizationTrail=True))))
-    assert trails.organization == {ARN}
+    assert trails.unknown == {ARN}, "of which organization, no record tells"
 
 
 def test_insight_events_belong_to_the_trails_that_want_their_type():

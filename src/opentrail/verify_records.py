@@ -13,7 +13,7 @@ import hashlib
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -21,7 +21,8 @@ import msgspec
 from opentrail.verify import Finding, Kind
 from opentrail.verify_files import Files, Unreadable, inflate
 from opentrail.verify_ledger import LedgerFile, Waiting
-from opentrail.verify_trails import CLOUDTRAIL, Head, Trail, Trails, read_head
+from opentrail.verify_members import ORGANIZATIONS
+from opentrail.verify_trails import CLOUDTRAIL, Head, Place, Trail, Trails, read_head
 
 FILE_MAX = 1 << 28
 """Bytes of a log file when inflated, at the most."""
@@ -30,8 +31,10 @@ PENDING_MAX = 2_000
 FINDINGS_MAX = 1_000
 """Findings of one kind that are named; the rest are counted."""
 PROGRESS_LINES = 1_000
+_TELLING = tuple(f'"eventSource":"{source}"'.encode() for source in (CLOUDTRAIL, ORGANIZATIONS))
+"""In records that may tell of trails and members."""
 _FILE = re.compile(
-    r"(?P<prefix>(?:.*/)?)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?P<kind>CloudTrail|CloudTrail-Insight|CloudTrail-Digest)/[a-z0-9-]+/"
+    r"(?P<prefix>(?:.*/)?)AWSLogs/(?:(?P<organization>o-[a-z0-9]+)/)?(?P<account>\d{12})/(?P<kind>CloudTrail|CloudTrail-Insight|CloudTrail-Digest)/[a-z0-9-]+/"
     r"\d{4}/\d\d/\d\d/[^/]+\.json\.gz",
     re.ASCII,
 )
@@ -50,27 +53,36 @@ Step = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which files are looked at: those of a bucket, or of one prefix and account in it. `digest_name` restricts digests
-    to one trail's; log files do not tell whose they are."""
+    """Which files are looked at: those of a bucket, or of one prefix in it and of an account or of organizations.
+    `digest_name` restricts digests to one trail's; log files do not tell whose they are."""
 
     bucket: str
     prefix: str | None = None
     account: str | None = None
     digest_name: str = ""
+    arn: str = ""
+    """The one trail that it is about. Every organization whose trail this ever was belongs to the scope."""
+    organizations: frozenset[str] = frozenset()
 
     def takes(self, trail: Trail) -> bool:
-        return self.goes_to(trail.account, trail.bucket, trail.prefix)
+        return self.covers(trail.account, Place(trail.bucket, trail.prefix, trail.organization))
 
-    def goes_to(self, account: str, bucket: str, prefix: str) -> bool:
-        return bucket == self.bucket and self.prefix in (None, prefix) and self.account in (None, account)
+    def covers(self, account: str, place: Place) -> bool:
+        """Do files for an account lie within, that are delivered to a place?"""
+        if place.bucket != self.bucket or self.prefix not in (None, place.prefix):
+            return False
+        if place.organization and self.account is not None:
+            return place.organization in self.organizations
+        return self.account in (None, account)
 
     def holds(self, key: str) -> bool:
         found = _FILE.fullmatch(key)
-        if found is None or self.account not in (None, found["account"]):
+        if found is None:
             return False
-        if self.prefix is not None and found["prefix"] != (f"{self.prefix}/" if self.prefix else ""):
-            return False
-        return found["kind"] != "CloudTrail-Digest" or self.digest_name in key
+        place = Place(self.bucket, found["prefix"].removesuffix("/"), found["organization"] or "")
+        return self.covers(found["account"], place) and (
+            found["kind"] != "CloudTrail-Digest" or self.digest_name in key
+        )
 
 
 @dataclass(slots=True)
@@ -104,7 +116,7 @@ class _Check:
     def run(self) -> Iterator[Finding]:
         try:
             self._waiting = self._ledger.waiting()
-            self._moved = self._moving()
+            self._look_ahead()
             head = self._ledger.head()
             self._read_lines(0, head)
             yield from self._read_files()
@@ -116,19 +128,22 @@ class _Check:
         finally:
             self._store.close()
 
-    def _moving(self) -> set[str]:
-        """Trails that delivered here and elsewhere too: at a move, lines may have gone either way."""
+    def _look_ahead(self) -> None:
+        """What has to be known of trails before lines are judged: the organizations of the one that is asked for, and
+        which of them delivered here and elsewhere too. At a move, lines may have gone either way."""
         trails = Trails()
-        head, source = self._ledger.head(), f'"eventSource":"{CLOUDTRAIL}"'.encode()
+        head = self._ledger.head()
         for seq, data in self._ledger.records(0, head):
-            if source in data and (read := _head(data)) is not None:
+            if any(source in data for source in _TELLING) and (read := _head(data)) is not None:
                 trails.see(read)
             if seq % PROGRESS_LINES == 0:
                 self._step("reading trails", seq, head)
-        return {
+        own = {each.organization for each in trails.destinations.get(self._scope.arn, ())}
+        self._scope = replace(self._scope, organizations=frozenset(own - {""}))
+        self._moved = {
             arn
             for arn, places in trails.destinations.items()
-            if len({self._scope.goes_to(arn.split(":")[4], *place) for place in places}) == 2
+            if len({self._scope.covers(arn.split(":")[4], place) for place in places}) == 2
         }
 
     def _read_lines(self, after: int, head: int, *, late: bool = False) -> None:
@@ -215,8 +230,6 @@ class _Check:
     def _unjudged(self) -> Iterator[Finding]:
         for arn in sorted(self._trails.unknown):
             yield Finding("not judged", arn, "no record tells in full how it was configured")
-        for arn in sorted(self._trails.organization):
-            yield Finding("not judged", arn, "of an organization trail only its own account's records are judged")
 
     def _compare(self) -> Iterator[Finding]:
         some = self._store.execute("SELECT count(*) FROM wanted WHERE found BETWEEN max(least, 1) AND most")
@@ -237,7 +250,7 @@ class _Check:
             yield Finding("duplicated record", f"Seq {seq}", f"eventID {event} is there {found} times, not {most}")
         yield from self._rest("duplicated record", many)
         foreign = "FROM others WHERE event NOT IN (SELECT event FROM wanted WHERE found < least)"
-        if not self._trails.organization and not self._trails.unknown:
+        if not self._trails.unknown:
             for event, file in self._some(f"SELECT event, file {foreign} ORDER BY file"):
                 yield Finding("unexpected record", file, f"eventID {event} is not what a trail should have logged here")
             yield from self._rest("unexpected record", foreign)

@@ -2,18 +2,19 @@
 
 The checker's own judge of trails and event selectors (CloudTrail API reference; user guide on data events and advanced
 event selectors), independent of the one that delivers. A configuration counts from the call that made it, and that call's
-own record counts for both sides. Not judged: what an organization trail logs of other accounts than its own, and trails
-whose making left no full record.
+own record counts for both sides. An organization trail logs for the members of its organization too (`verify_members`).
+Not judged: trails whose making left no full record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from opentrail import verify_members
 from opentrail.verify_ledger import partition_of, trail_arn
 
 GLOBAL = ("iam.amazonaws.com", "cloudfront.amazonaws.com", "route53.amazonaws.com")
@@ -30,6 +31,7 @@ CHANGES = (
     "StopLogging",
     "DeleteTrail",
 )
+_CHANGES = {CLOUDTRAIL: CHANGES, verify_members.ORGANIZATIONS: verify_members.CHANGES}
 
 
 class Resource(msgspec.Struct):
@@ -92,7 +94,8 @@ class Trail:
     log_group: str = ""
     """ARN of its log group, which ends `:*`."""
     logging: bool = False
-    of_organization: bool = False
+    organization: str = ""
+    """The id of the organization whose trail it is; empty if it is one account's."""
     known: bool = True
     """Every change so far could be read."""
     selects: Test = lambda head: head.event_category == "Management"
@@ -123,32 +126,56 @@ class Trail:
         return as_service and any(each.arn == into for each in head.resources)
 
 
+class Place(NamedTuple):
+    """Where a trail delivers; with an organization, into its folder."""
+
+    bucket: str
+    prefix: str
+    organization: str
+
+
 class Trails:
     """All trails, replayed record by record, in the ledger's order."""
 
     def __init__(self) -> None:
         self._trails: dict[str, Trail] = {}
-        self.destinations: dict[str, set[tuple[str, str]]] = {}
-        """ARN → every (bucket, prefix) it ever had."""
+        self._members = verify_members.Members()
+        self.destinations: dict[str, set[Place]] = {}
+        """ARN → every place it ever delivered to."""
         self.unknown: set[str] = set()
         """ARNs of which something could not be read."""
-        self.organization: set[str] = set()
 
     def see(self, head: Head) -> list[Trail]:
         """The trails that should log this record, as they were; a change that the record tells is taken over."""
         account = head.recipient_account_id
         before = {each.arn: each for each in self._of(account) if each.logs(head)}
-        if head.event_source == CLOUDTRAIL and head.event_name in CHANGES and not head.error_code:
+        if not head.error_code and head.event_name in _CHANGES.get(head.event_source, ()):
             before = {arn: _copy(each) for arn, each in before.items()}
-            self._change(head)
+            given, made = _object(head.request_parameters), _object(head.response_elements)
+            if head.event_source == CLOUDTRAIL:
+                self._change(head, given, made)
+            else:
+                self._end_for(self._members.change(head.event_name, account, given, made))
             before |= {each.arn: each for each in self._of(account) if each.logs(head)}
         return list(before.values())
 
     def _of(self, account: str) -> Iterator[Trail]:
-        return (each for each in self._trails.values() if each.account == account)
+        """The account's own trails, and those of its organization."""
+        organization = self._members.organization_of(account)
+        return (
+            each
+            for each in self._trails.values()
+            if each.account == account or (organization and each.organization == organization)
+        )
 
-    def _change(self, head: Head) -> None:
-        given, made = _object(head.request_parameters), _object(head.response_elements)
+    def _end_for(self, organization: str) -> None:
+        """Its trails become trails of the management account alone."""
+        for trail in self._trails.values():
+            if organization and trail.organization == organization:
+                trail.organization = ""
+                self._note_place(trail)
+
+    def _change(self, head: Head, given: Mapping[str, Any], made: Mapping[str, Any]) -> None:
         name = given.get("name") or given.get("trailName") or ""
         arn = made.get("trailARN") or _arn(str(name), head)
         if head.event_name == "DeleteTrail":
@@ -178,10 +205,15 @@ class Trails:
         trail.everywhere, trail.with_global = made["isMultiRegionTrail"], made["includeGlobalServiceEvents"]
         trail.recursive = bool(made.get("recursiveLogging"))
         trail.log_group = made.get("cloudWatchLogsLogGroupArn") or ""
-        trail.of_organization = bool(made.get("isOrganizationTrail"))
-        if trail.of_organization:
-            self.organization.add(trail.arn)
-        self.destinations.setdefault(trail.arn, set()).add((trail.bucket, trail.prefix))
+        if not made.get("isOrganizationTrail"):
+            trail.organization = ""
+        elif not trail.organization:
+            trail.organization = self._members.organization_of(trail.account)
+            trail.known = trail.known and trail.organization != ""
+        self._note_place(trail)
+
+    def _note_place(self, trail: Trail) -> None:
+        self.destinations.setdefault(trail.arn, set()).add(Place(trail.bucket, trail.prefix, trail.organization))
 
     def _select(self, trail: Trail, made: Mapping[str, Any]) -> None:
         if "advancedEventSelectors" in made:

@@ -133,11 +133,16 @@ class Company:
 
     def documents(self, account_id: str, kind: str) -> list[Record]:
         """Their contents. Files already read are not read again."""
-        keys = self.keys(account_id, kind)
-        for key in keys:
-            if key not in self._read:
-                self._read[key] = json.loads(gzip.decompress(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()))
-        return [dict(self._read[key]) for key in keys]
+        return [self._document(key) for key in self.keys(account_id, kind)]
+
+    def _document(self, key: str) -> Record:
+        if key not in self._read:
+            self._read[key] = json.loads(gzip.decompress(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()))
+        return dict(self._read[key])
+
+    def contents(self, key: str) -> list[Record]:
+        """The records of a log file."""
+        return list(self._document(key)["Records"])
 
     def records(self, account_id: str) -> list[Record]:
         return [record for document in self.documents(account_id, "CloudTrail") for record in document["Records"]]

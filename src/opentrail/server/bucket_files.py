@@ -1,6 +1,7 @@
 """A trail's files in its bucket, as the checker wants them, read through the client of a running server.
 
-Gives only what belongs to one trail: its digests of every region, and the log files of its account. Judges nothing.
+Gives only what belongs to one trail: its digests of every region, and the log files of its account and, where it is or was
+an organization's, of the members. Judges nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from opentrail.call import Shape
 from opentrail.errors import AwsError
 from opentrail.server.client import Client
 
-DIGESTS, LOGS = "CloudTrail-Digest", "CloudTrail"
+DIGESTS = "CloudTrail-Digest"
+LOGS = ("CloudTrail", "CloudTrail-Insight")
+"""Folders of log files."""
 GONE = frozenset({"NoSuchKey", "HTTP 404"})
 _STAMP = re.compile(r"_(\d{8}T\d{4,6})Z(?:_[^/_]*)?\.json\.gz\Z", re.ASCII)
 _REGION = re.compile(r"/CloudTrail-Digest/([a-z0-9-]+)/", re.ASCII)
@@ -29,9 +32,12 @@ class TrailPlace:
     name: str
     bucket: str
     prefix: str
+    of_organization: bool = False
+    """It is an organization trail now."""
 
-    def folder(self, kind: str) -> str:
-        return f"{self.prefix}AWSLogs/{self.account_id}/{kind}/"
+    def folder(self) -> str:
+        """The account's own, in which no organization trail delivers."""
+        return f"{self.prefix}AWSLogs/{self.account_id}/"
 
     def owns(self, key: str) -> bool:
         """Whether a digest is this trail's."""
@@ -45,29 +51,56 @@ def within(key: str, until: str) -> bool:
 
 
 class BucketFiles:
-    """`verify_files.Files` of one trail. Raises what the client raises."""
+    """`verify_files.Files` of one trail. Raises what the client raises. With `every_member`, log files in organizations'
+    folders are given even where no digest tells that they are this trail's."""
 
-    def __init__(self, client: Client, place: TrailPlace, until: str = "") -> None:
+    def __init__(self, client: Client, place: TrailPlace, until: str = "", *, every_member: bool = False) -> None:
         self._client, self._place, self._until = client, place, until
+        self._every_member = every_member or place.of_organization
+        self._members: list[str] | None = None
         self._metadata: dict[str, Mapping[str, str]] = {}
         """Of the file read last only: the checker asks for it right then."""
 
     def keys(self) -> Iterator[str]:
-        for key in self._listed(self._place.folder(DIGESTS)):
-            if self._place.owns(key) and within(key, self._until):
-                yield key
-        for key in self._listed(self._place.folder(LOGS)):
-            if within(key, self._until):
-                yield key
+        yield from self._digests(self._place.folder())
+        yield from self._logs(self._place.folder())
+        for folder in self._member_folders():
+            digests = list(self._digests(folder))
+            yield from digests
+            if digests or self._every_member:
+                yield from self._logs(folder)
 
     def newest(self) -> dict[str, datetime]:
-        """When the digest that was written last was written, by region."""
+        """When the digest of the trail's own account that was written last was written, by region."""
         found: dict[str, datetime] = {}
-        for entry in self._entries(self._place.folder(DIGESTS)):
-            region = _REGION.search(entry["Key"])
-            if region is not None and self._place.owns(entry["Key"]):
-                found[region[1]] = max(entry["LastModified"], found.get(region[1], entry["LastModified"]))
+        own = f"/{self._place.account_id}/"
+        folders = [each for each in self._member_folders() if each.endswith(own)]
+        for folder in (self._place.folder(), *folders):
+            for entry in self._entries(f"{folder}{DIGESTS}/"):
+                region = _REGION.search(entry["Key"])
+                if region is not None and self._place.owns(entry["Key"]):
+                    found[region[1]] = max(entry["LastModified"], found.get(region[1], entry["LastModified"]))
         return found
+
+    def _digests(self, folder: str) -> Iterator[str]:
+        keys = (entry["Key"] for entry in self._entries(f"{folder}{DIGESTS}/"))
+        return (key for key in keys if self._place.owns(key) and within(key, self._until))
+
+    def _logs(self, folder: str) -> Iterator[str]:
+        keys = (entry["Key"] for kind in LOGS for entry in self._entries(f"{folder}{kind}/"))
+        return (key for key in keys if within(key, self._until))
+
+    def _member_folders(self) -> list[str]:
+        """Every account's folder (`…/AWSLogs/o-…/123456789012/`) within organizations' folders."""
+        if self._members is None:
+            organizations = self._folders(f"{self._place.prefix}AWSLogs/o-")
+            self._members = [each for folder in organizations for each in self._folders(folder)]
+        return self._members
+
+    def _folders(self, prefix: str) -> list[str]:
+        return [
+            each["Prefix"] for page in self._pages(prefix, Delimiter="/") for each in page.get("CommonPrefixes") or ()
+        ]
 
     def read(self, key: str) -> bytes | None:
         try:
@@ -91,15 +124,16 @@ class BucketFiles:
             raise
         return _lower(answer["Metadata"])
 
-    def _listed(self, prefix: str) -> Iterator[str]:
-        return (entry["Key"] for entry in self._entries(prefix))
-
     def _entries(self, prefix: str) -> Iterator[Shape]:
-        given = {"Bucket": self._place.bucket, "Prefix": prefix}
+        for page in self._pages(prefix):
+            yield from page.get("Contents") or ()
+
+    def _pages(self, prefix: str, **more: str) -> Iterator[Shape]:
+        given = {"Bucket": self._place.bucket, "Prefix": prefix, **more}
         token = ""
         while True:
             page = self._client.call("s3", "ListObjectsV2", {**given, "ContinuationToken": token} if token else given)
-            yield from page.get("Contents") or ()
+            yield page
             token = page.get("NextContinuationToken", "")
             if not token:
                 return

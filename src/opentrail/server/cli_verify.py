@@ -185,7 +185,7 @@ def _of_trail(client: Client, arn: str, until: str) -> Subject:
                 raise CannotDo(f"the server gave a public key that is none: {error}") from error
         told |= _last_digest(client, arn, region)
     lost = tuple(lost_digests(place, told, files.newest()))
-    return Subject(files, keys, place.bucket, lost, BucketFiles(client, place), place)
+    return Subject(files, keys, place.bucket, lost, BucketFiles(client, place, every_member=True), place)
 
 
 def _last_digest(client: Client, arn: str, region: str) -> dict[str, datetime]:
@@ -205,7 +205,8 @@ def lost_digests(place: TrailPlace, told: Mapping[str, datetime], newest: Mappin
     for region, moment in told.items():
         if region not in newest or (moment - newest[region]).total_seconds() > LATE_SECONDS_MAX:
             detail = f"a digest was delivered here at {moment:%Y-%m-%dT%H:%M:%SZ}; no digest that new is left"
-            yield Finding("missing", f"{place.folder(DIGESTS)}{region}/", detail)
+            folder = f"{place.prefix}AWSLogs/o-…/{place.account_id}/" if place.of_organization else place.folder()
+            yield Finding("missing", f"{folder}{DIGESTS}/{region}/", detail)
 
 
 def _place(client: Client, arn: str) -> TrailPlace:
@@ -218,7 +219,8 @@ def _place(client: Client, arn: str) -> TrailPlace:
     if trail is None:
         raise CannotDo(f"there is no trail {arn}.\n`aws cloudtrail list-trails` shows those of the account.")
     prefix = trail.get("S3KeyPrefix", "").rstrip("/")
-    return TrailPlace(account_id, region, name, trail["S3BucketName"], f"{prefix}/" if prefix else "")
+    organization = bool(trail.get("IsOrganizationTrail"))
+    return TrailPlace(account_id, region, name, trail["S3BucketName"], f"{prefix}/" if prefix else "", organization)
 
 
 def _run(subject: Subject, since: str, compared: Against | None, *, quiet: bool) -> Report:

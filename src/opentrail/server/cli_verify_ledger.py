@@ -11,7 +11,7 @@ from opentrail.server.bucket_files import DIGESTS, TrailPlace
 from opentrail.server.cli_client import CannotDo
 from opentrail.verify import Finding
 from opentrail.verify_files import Files, digest_text, json_object
-from opentrail.verify_ledger import LedgerFile, LedgerUnreadable
+from opentrail.verify_ledger import LedgerFile, LedgerUnreadable, trail_arn
 from opentrail.verify_records import Completeness, Scope, check_records
 
 Show = Callable[[str, int, int], None]
@@ -50,7 +50,8 @@ def against(
         scope = Scope(_bucket_of(files))
     else:
         owner = f"_{place.name}_{place.home_region}_"
-        scope = Scope(place.bucket, place.prefix.rstrip("/"), place.account_id, owner)
+        arn = trail_arn(place.home_region, place.account_id, place.name)
+        scope = Scope(place.bucket, place.prefix.rstrip("/"), place.account_id, owner, arn)
     since, until = (f"{each:%Y-%m-%dT%H:%M:%SZ}" if each else "" for each in (start, end))
     return Against(path, files, scope, since, until)
 
