@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 
 import pytest
 
@@ -142,6 +144,24 @@ async def test_the_chain_of_a_member_ends_when_it_leaves_and_a_new_one_begins_wh
     await hour()
     assert not CHAINS.get(Unit(house, 0.0), trail.id, place).closed
     assert len(sealed()) > ended
+
+
+async def test_who_leaves_before_the_first_digest_has_one_all_the_same():
+    house = await organization_house()
+    await change(house, MEMBER, joins=True)
+    await change(house, MEMBER, joins=False)
+    delivery, digests = DeliveryFollower(house), DigestFollower(house)
+    await delivery.flush()
+    for _ in range(3):
+        house.clock.time += HOUR
+        await digests.step()
+        await delivery.flush()
+    theirs = objects(house.ledger, f"AWSLogs/{ORGANIZATION.id}/{MEMBER}/CloudTrail-Digest/").values()
+    named = [each["s3Object"] for file in theirs for each in json.loads(gzip.decompress(file["body"]))["logFiles"]]
+    files = [key for _, key in objects(house.ledger, f"AWSLogs/{ORGANIZATION.id}/{MEMBER}/CloudTrail/")]
+    assert sorted(named) == files != []
+    [trail] = [row for _, row in TRAILS.all(Unit(house, 0.0))]
+    assert CHAINS.get(Unit(house, 0.0), trail.id, f"{MEMBER}/us-east-1").closed
 
 
 async def test_turned_back_it_logs_its_own_account_alone_and_gathered_lines_keep_their_folder():

@@ -262,3 +262,26 @@ async def test_each_record_is_one_event_whatever_dies(world, monkeypatch, number
         if each["eventName"] == "CreateLogGroup"
     ]
     assert found == [f"g{index}" for index in range(5)]
+
+
+async def test_the_lag_is_that_of_the_trail_that_is_least_advanced(world):
+    head = world.ledger.head
+    assert world.follower.position() == head()
+    await world.trail()
+    created = next(
+        seq for seq, line in world.ledger.read(0, 10_000) if line.kind == "record" and b'"CreateTrail"' in line.data
+    )
+    assert world.follower.position() == created - 1, "nothing is read yet"
+    await world.follower.flush()
+    await world.follower.flush()
+    delivered = world.follower.position()
+    assert created < delivered <= head()
+    await world.call("iam", "DeleteRolePolicy", RoleName="trail-logs", PolicyName="p")
+    first = head()
+    await world.call("s3", "CreateBucket", Bucket="later")
+    with pytest.raises(AwsError):
+        await world.follower.flush()
+    assert world.follower.position() == first - 1, "what could not be delivered is not read past"
+    await world.allow(["logs:CreateLogStream", "logs:PutLogEvents"])
+    await world.follower.flush()
+    assert world.follower.position() > first

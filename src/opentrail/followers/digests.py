@@ -127,8 +127,8 @@ class DigestFollower:
             now = self._house.clock.now()
             chain = CHAINS.get(Unit(self._house, now), timeline.id, place)
             if chain is None or (chain.closed and wanted):
-                if not wanted:
-                    return math.inf
+                if not wanted and not digest_chain.waiting_files(Unit(self._house, now), timeline.id, place):
+                    return math.inf  # a member that left before its first digest still has one
                 chain = self._begin(timeline, place, chain)
             if chain.closed:
                 return math.inf

@@ -65,8 +65,8 @@ class Batch(msgspec.Struct):
     through: Seq
     messages: list[str] = []
     size: int = 0
-    foreign: bool = False
-    """There is something in it that CloudTrail has not done itself."""
+    foreign: Seq = 0
+    """The first line in it that CloudTrail has not done itself; 0 if there is none."""
     left_out: int = 0
     full: bool = False
 
@@ -102,8 +102,17 @@ class TrailLogGroupsFollower:
                 await asyncio.sleep(TICK_SECONDS)
 
     def position(self) -> Seq:
-        """Every line up to here that a trail wants is in its log group, or waits in memory for company."""
-        return min((each.through for each in self._batches.values()), default=self._house.ledger.head())
+        """`ports.Reading`: every line up to here that a trail wants is in its log group, or is CloudTrail's own, which waits
+        for others. Of the trail that is least advanced; the head when none has a log group."""
+        self._timelines.refresh()
+        reached = (self._reached(each) for each in self._timelines if self._has_work(each))
+        return min(reached, default=self._house.ledger.head())
+
+    def _reached(self, timeline: Timeline) -> Seq:
+        batch = self._batches.get(timeline.id)
+        if batch is None:
+            return self._cursor(timeline)
+        return batch.foreign - 1 if batch.foreign else batch.through
 
     async def flush(self) -> None:
         """Deliver everything that is durable now, of every trail; raises the first AwsError."""
@@ -220,7 +229,8 @@ class TrailLogGroupsFollower:
             return False
         batch.messages.append(line.data.decode())
         batch.size += size + EVENT_OVERHEAD
-        batch.foreign = batch.foreign or record.user_identity.invoked_by != DELIVERY_PRINCIPAL
+        if not batch.foreign and record.user_identity.invoked_by != DELIVERY_PRINCIPAL:
+            batch.foreign = seq
         return True
 
     def _head(self, seq: Seq, line: Line) -> RecordHead | None:
