@@ -101,9 +101,8 @@ class ProcessHistory:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "opentrail.stores.history_process", str(self._directory), str(theirs.fileno())]
-        self._process = subprocess.Popen(
-            command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, start_new_session=True
-        )
+        # In the server's session: Linux weighs sessions against each other, and niceness only counts within one.
+        self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
         theirs.close()
         self._socket = ours
         return ours
