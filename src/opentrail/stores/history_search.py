@@ -33,11 +33,10 @@ from opentrail.stores.history_file import (
 from opentrail.stores.history_segments import (
     BLOCK_EVENTS,
     BUCKET_SHIFT,
-    inflate,
+    Inflating,
     ranks_of,
     rare_pattern,
     rare_ranks,
-    record_of,
     unpack_head,
 )
 
@@ -129,7 +128,9 @@ class Shelf:
         self._hasher = self._memory.hasher
         self._segments: list[SegmentRow] = []
         self._blocks: OrderedDict[int, Block] = OrderedDict()
-        self._inflated: OrderedDict[int, bytes] = OrderedDict()
+        self._rare: dict[tuple[str, int], list[int]] = {}
+        """Lists of rare words that were come across, by (word, segment): a few numbers for each segment at the most."""
+        self._inflated: OrderedDict[int, Inflating] = OrderedDict()
 
     def __enter__(self) -> Shelf:
         self._connection.execute("BEGIN")
@@ -209,7 +210,10 @@ class Shelf:
                 f"SELECT segment, entries FROM rare WHERE volume IN ({volumes}) AND bucket = ? AND instr(entries, ?)"
             )
             rows = execute(query, (hashed >> BUCKET_SHIFT, rare_pattern(hashed)))
-            found.update([segment for segment, entries in rows if rare_ranks(entries, hashed)])
+            for segment, entries in rows:
+                if ranks := rare_ranks(entries, hashed):
+                    found.add(segment)
+                    self._rare[word, segment] = ranks
         return found
 
     def _list(self, segment: SegmentRow, words: Sequence[str]) -> Sequence[int]:
@@ -227,6 +231,8 @@ class Shelf:
             query = "SELECT ranks FROM words WHERE volume = ? AND segment = ? AND word = ?"
             row = self._connection.execute(query, (*place, word)).fetchone()
             return ranks_of(row[0]) if row else ()
+        if (seen := self._rare.get((word, segment.id))) is not None:
+            return seen
         hashed = self._hasher(word)
         query = "SELECT ranks FROM many WHERE volume = ? AND segment = ? AND word = ?"
         row = self._connection.execute(query, (*place, hashed)).fetchone()
@@ -274,14 +280,14 @@ class Shelf:
         """An event's record, as it was kept."""
         segment, place = hit.segment, hit.rank // BLOCK_EVENTS
         block = segment.id << BLOCK_BITS | place
-        data = self._inflated.get(block)
-        if data is None:
+        records = self._inflated.get(block)
+        if records is None:
             packed = self._block(segment, place)[2]
-            data = self._inflated[block] = inflate(packed, self._memory.dictionary(segment.id))
+            count = min(segment.count - place * BLOCK_EVENTS, BLOCK_EVENTS)
+            records = self._inflated[block] = Inflating(packed, count, self._memory.dictionary(segment.id))
             if len(self._inflated) > BLOCKS_CACHED_MAX:
                 self._inflated.popitem(last=False)
-        count = min(segment.count - place * BLOCK_EVENTS, BLOCK_EVENTS)
-        return record_of(data, count, hit.rank % BLOCK_EVENTS)
+        return records.record(hit.rank % BLOCK_EVENTS)
 
     def _block(self, segment: SegmentRow, place: int) -> Block:
         """Times, numbers and packed records of a block."""
