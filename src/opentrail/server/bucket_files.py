@@ -82,6 +82,12 @@ class BucketFiles:
                     found[region[1]] = max(entry["LastModified"], found.get(region[1], entry["LastModified"]))
         return found
 
+    def regions(self) -> set[str]:
+        """Those of which the trail has digests, of any account."""
+        folders = (self._place.folder(), *self._member_folders())
+        found = (_REGION.search(key) for folder in folders for key in self._digests(folder))
+        return {each[1] for each in found if each is not None}
+
     def _digests(self, folder: str) -> Iterator[str]:
         keys = (entry["Key"] for entry in self._entries(f"{folder}{DIGESTS}/"))
         return (key for key in keys if self._place.owns(key) and within(key, self._until))

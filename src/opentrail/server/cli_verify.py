@@ -176,7 +176,7 @@ def _of_trail(client: Client, arn: str, until: str) -> Subject:
     files = BucketFiles(client, place, until)
     keys: dict[str, RSAPublicKey] = {}
     told: dict[str, datetime] = {}
-    for region in sorted({place.home_region, *files.newest()}):
+    for region in sorted({place.home_region, *files.regions()}):
         given = {"StartTime": EPOCH, "EndTime": datetime.now(UTC)}
         for entry in client.call("cloudtrail", "ListPublicKeys", given, region=region).get("PublicKeyList") or ():
             try:
