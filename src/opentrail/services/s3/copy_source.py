@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from msgspec.structs import replace
 
 from opentrail.call import Access, Call, Resource
-from opentrail.errors import AwsError
+from opentrail.errors import AwsError, Conflict
 from opentrail.rows.s3 import BUCKETS, INLINE_BYTES_MAX, Bucket, ObjectVersion
 from opentrail.rows.s3_logging import KIND as LOGGING
 from opentrail.service import Service
@@ -182,6 +182,23 @@ def copied_algorithm(call: Call, version: ObjectVersion) -> str:
     if asked is not None:
         return find(asked.upper()).name
     return next(iter(version.checksums), DEFAULT_ALGORITHM)
+
+
+async def copy_source_bytes(
+    call: Call,
+    unit: Unit,
+    source: CopySource,
+    version: ObjectVersion,
+    run: Run,
+    algorithm: str,
+    inline_max: int = INLINE_BYTES_MAX,
+) -> Payload:
+    """`copy_bytes` of the version that the call names. Raises Conflict when it is deleted meanwhile: the call is walked
+    again, and then finds out what there is."""
+    try:
+        return await copy_bytes(call, unit, source, version, run, algorithm, inline_max)
+    except FileNotFoundError as error:
+        raise Conflict(f"{source.bucket.name}/{source.key} was deleted while it was copied") from error
 
 
 async def copy_bytes(

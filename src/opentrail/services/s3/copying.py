@@ -14,7 +14,7 @@ from opentrail.services.s3.annotation_rules import COPY, DIRECTIVE, copies_annot
 from opentrail.services.s3.copy_source import (
     CopySource,
     copied_algorithm,
-    copy_bytes,
+    copy_source_bytes,
     open_source,
     source_of,
     source_version,
@@ -79,7 +79,9 @@ async def _copied(call: Call, unit: Unit) -> tuple[CopySource, ObjectVersion, Pa
     version = source_version(call, unit, source)
     _check_changes_something(call, source)
     check_write_conditions(call, current_version(unit, bucket_of(call, unit), call.input["Key"]))
-    payload = await copy_bytes(call, unit, source, version, Run(0, version.size), copied_algorithm(call, version))
+    payload = await copy_source_bytes(
+        call, unit, source, version, Run(0, version.size), copied_algorithm(call, version)
+    )
     call.stash["copied"] = (source, version, payload)
     return source, version, payload
 

@@ -13,7 +13,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import PARTS, UPLOADS, ObjectVersion, Part, Upload, UploadedPart
 from opentrail.service import Service
-from opentrail.services.s3.copy_source import CopySource, copy_bytes, open_source, source_of, source_version
+from opentrail.services.s3.copy_source import CopySource, copy_source_bytes, open_source, source_of, source_version
 from opentrail.services.s3.encryption import protect_part, show_written
 from opentrail.services.s3.lifecycle_rules import show_abort
 from opentrail.services.s3.listing import page_limit
@@ -158,7 +158,7 @@ async def _copied(call: Call, unit: Unit, upload: Upload) -> tuple[CopySource, O
     version = source_version(call, unit, source)
     run = _source_run(call, version)
     algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
-    payload = await copy_bytes(call, unit, source, version, run, algorithm, inline_max=0)
+    payload = await copy_source_bytes(call, unit, source, version, run, algorithm, inline_max=0)
     call.stash["copied"] = (source, version, payload)
     return source, version, payload
 
