@@ -197,7 +197,7 @@ def show_written(call: Call, version: ObjectVersion, output: Shape) -> None:
     """What a write tells its caller, and the record (`SSEApplied`), of the encryption of what it wrote."""
     if version.customer_mark:
         call.evidence.additional["SSEApplied"] = "SSE_C"
-        if "SSECustomerKeyMD5" in call.input and call.operation.name != "CompleteMultipartUpload":
+        if "SSECustomerKeyMD5" in call.input:
             output["SSECustomerAlgorithm"] = call.input["SSECustomerAlgorithm"]
             output["SSECustomerKeyMD5"] = call.input["SSECustomerKeyMD5"]
     elif version.sse:
