@@ -245,7 +245,7 @@ def _search(logs: Path, data: Path) -> tuple[float, float]:
         if json.loads(output) != record:
             raise CannotRun("opentrail lookup did not find the event")
         ours.append(seconds)
-    command = f"find {logs} -name '*.gz' -print0 | xargs -0 zcat | grep -c {record['eventID']}"
+    command = f"find {logs} -name '*.gz' -print0 | xargs -0 zcat | tr '}}' '\\n' | grep -c {record['eventID']}"
     tool("zcat")
     started = time.perf_counter()
     done = subprocess.run(

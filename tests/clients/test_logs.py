@@ -359,7 +359,8 @@ def test_a_trail_delivers_to_a_log_group(server, logs, iam, cloudtrail, trail, n
 
         until(delivered)
         assert [each["logStreamName"] for each in found] == [f"{ACCOUNT}_CloudTrail_{REGION}"]
-        assert json.loads(found[0]["message"]) in trail.find(eventName="CreateUser")
+        message = json.loads(found[0]["message"])
+        assert trail.find(eventID=message["eventID"]) == [message]
         assert "LatestCloudWatchLogsDeliveryTime" in cloudtrail.get_trail_status(Name=trail.name)
     finally:
         cloudtrail.update_trail(Name=trail.name, **dict.fromkeys(pair, ""))
