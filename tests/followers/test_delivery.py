@@ -349,13 +349,15 @@ async def test_trails_that_log_each_others_buckets_echo_once_and_lose_nothing():
         given = {"SnsTopicName": "news", "RecursiveLogging": True, "S3BucketName": f"bucket-{name}"}
         await logging_trail(house, name, ALL_DATA, **given)
     await append(house, data_record("PutObject", "elsewhere", "key"))
-    assert await left_alone(house, 0.4) == 6, "what is new, and that it was delivered, is told by each trail at once"
-    assert await left_alone(house, 0.3) == 9, "what is quiet is forgotten by a restart: one echo more"
+    assert await left_alone(house, 0.4) == 9, (
+        "each trail tells at once what is new, its delivery, and the look before it"
+    )
+    assert await left_alone(house, 0.3) == 15, "what is quiet is forgotten by a restart: one echo more"
     head = house.ledger.head()
     await append(house, record("Later"))
     await left_alone(house, 0.4)
     delivered = Counter(key for _, key in deliveries(house, head))
-    assert len(delivered) == 9
+    assert len(delivered) == 15
     for name in ("one", "two", "self"):
         files = [each for (bucket, _), each in objects(house.ledger, "/CloudTrail/").items() if bucket.endswith(name)]
         lines = [line for file in files for line in json.loads(gzip.decompress(file["body"]))["Records"]]

@@ -3,8 +3,9 @@
 Delivering leaves records: PutObject into the log bucket, a look at its ACL, a data key, a message to the topic, a stream
 of a log group. A trail may log them, its own by RecursiveLogging, another's by its selectors. All of them are delivered.
 But a file that would hold nothing else than the records of such files' delivery is not made: they wait for the next line
-that somebody else caused. So a call echoes once through every trail that logs the deliveries, and then it is quiet.
-What is known of quiet files is lost with the process: one more echo, after each start.
+that somebody else caused. Looks at an ACL do not wait: a file of these is delivered without a look, and ends them. So a
+call echoes once through every trail that logs the deliveries, and then it is quiet. What is known of quiet files is lost
+with the process: one more echo, after each start.
 """
 
 from __future__ import annotations

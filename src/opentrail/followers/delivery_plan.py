@@ -36,8 +36,9 @@ class Echo(Enum):
 
     @property
     def waits(self) -> bool:
-        """A trail does not deliver on account of such lines: they go along with the next one that matters."""
-        return self in (Echo.OWN, Echo.LOOK)
+        """A trail does not deliver on account of such lines: they go along with the next one that matters. Looks do not
+        wait, since a file of nothing but looks is delivered without another look, and so ends it."""
+        return self is Echo.OWN
 
 
 class OpenFile:
@@ -60,7 +61,7 @@ class OpenFile:
 
     def add(self, seq: Seq, size: int, event_time: str, echo: Echo) -> None:
         runs = self.runs
-        self.looks = self.looks or echo is not Echo.LOOK
+        self.looks = self.looks or echo not in (Echo.LOOK, Echo.OWN)
         self.quiet = self.quiet and echo is not Echo.NONE
         if runs and runs[-1][0] + runs[-1][1] == seq:
             runs[-1] = (runs[-1][0], runs[-1][1] + 1)

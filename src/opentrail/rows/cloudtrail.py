@@ -143,7 +143,8 @@ class PlannedFile(Row, frozen=True):
     topic_arn: str = ""
     """Who is told of the delivery; empty for nobody."""
     looks: bool = False
-    """CloudTrail looks at the bucket's ACL before it delivers this file: it holds more than the records of such looks."""
+    """CloudTrail looks at the bucket's ACL before it delivers this file: it holds more than records of such looks and of
+    the like."""
     quiet: bool = False
     """It holds nothing but records of CloudTrail's own calls."""
     organization_id: str = ""
