@@ -377,6 +377,21 @@ async def test_echoes_alone_are_delivered_when_logging_ends():
     assert Counter(each["requestParameters"]["key"] for each in lines) == before
 
 
+async def test_the_delivery_of_access_logs_is_no_reason_to_deliver_but_comes_along():
+    house = trail_house(delivery_interval=0.02)
+    await logging_trail(house, "main", ALL_DATA)
+    await left_alone(house, 0.1)
+    before = len(objects(house.ledger, "/CloudTrail/"))
+    service = {"type": "AWSService", "invokedBy": "logging.s3.amazonaws.com"}
+    await append(house, data_record("PutObject", "access-logs", "log", userIdentity=service))
+    await left_alone(house, 0.1)
+    assert len(objects(house.ledger, "/CloudTrail/")) == before
+    await append(house, record("Later"))
+    await left_alone(house, 0.1)
+    who = [each["userIdentity"].get("invokedBy") for each in delivered_records(house.ledger)]
+    assert who.count("logging.s3.amazonaws.com") == 1
+
+
 def deliveries(house, until: int = 1 << 60) -> list[tuple[str, str]]:
     """(bucket, key) of the log files that CloudTrail put, up to a Seq."""
     found = []

@@ -16,6 +16,8 @@ from opentrail.followers.delivery_plan import Echo
 from opentrail.record.event_selectors import RecordHead
 from opentrail.rows.cloudtrail import DELIVERY_PRINCIPAL, PlannedFile
 
+ACCESS_LOG_PRINCIPAL = "logging.s3.amazonaws.com"
+"""Who delivers server access logs: of a log bucket, those would tell of each delivery, and that of the next."""
 QUIET_FILES_MAX = 10_000
 """Files remembered whose delivery makes nobody deliver; those whose record is read again at once suffice."""
 
@@ -35,7 +37,10 @@ class Echoes:
 
     def of(self, record: RecordHead) -> Echo:
         """What a line is."""
-        if record.user_identity.invoked_by != DELIVERY_PRINCIPAL:
+        by = record.user_identity.invoked_by
+        if by == ACCESS_LOG_PRINCIPAL:
+            return Echo.OWN  # what it tells of has a record of its own, or is CloudTrail's delivery
+        if by != DELIVERY_PRINCIPAL:
             return Echo.NONE
         if record.event_name == "GetBucketAcl":
             return Echo.LOOK
