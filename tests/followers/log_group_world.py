@@ -29,15 +29,6 @@ LOG_GROUP = {"CloudWatchLogsLogGroupArn": GROUP, "CloudWatchLogsRoleArn": ROLE}
 SERVICES = {module.service.name: module.service for module in (s3, iam, sts, cloudtrail, logs)}
 
 
-class MovedClock(SystemClock):
-    """Time that a test moves."""
-
-    ahead = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.ahead
-
-
 def policy(**statement: Any) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
 
@@ -47,7 +38,7 @@ class World:
 
     def __init__(self, ledger: Any = None) -> None:
         self.ledger: Any = FakeLedger() if ledger is None else ledger
-        self.clock = MovedClock()
+        self.clock = SystemClock()
         self.restart()
 
     def restart(self) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import csv
 import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,11 +21,10 @@ from botocore.exceptions import ClientError
 from opentrail.errors import AwsError
 from opentrail.followers import inventory
 from opentrail.followers.inventory import InventoryFollower
-from opentrail.model.load import Models, load_models
 from opentrail.rows.s3_inventory import FILES, RUNS, columns_of, file_schema, last_due
-from opentrail.server.clock import SystemClock
 from opentrail.services.s3.inventory_check import FIELDS
 from opentrail.services.s3.inventory_list import list_page
+from tests.fakes.later import Later
 from tests.services.s3.world import BUCKET, Wire, World, new_client
 
 TARGET = "lists"
@@ -36,46 +32,12 @@ ACCOUNT = "000000000000"
 STRANGE = ("a b/c+d%.txt", 'quote".txt', "line\nbreak", "ümlaut/日本", "comma,and;")
 
 
-class Later(SystemClock):
-    """A clock that is some days ahead."""
-
-    def __init__(self, days: float) -> None:
-        super().__init__()
-        self.days = days
-
-    def now(self) -> float:
-        return super().now() + self.days * 86_400
-
-
-@pytest.fixture(scope="module")
-def wire() -> Wire:
-    return Wire()
-
-
-@pytest.fixture(scope="module")
-def client(wire: Wire) -> Any:
-    return new_client(wire)
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return load_models()
-
-
 @pytest.fixture
-def world(wire: Wire, models: Models, tmp_path: Path) -> Iterator[World]:
-    loop = asyncio.new_event_loop()
-    wire.world = World(tmp_path, models, loop)
-    yield wire.world
-    loop.close()
-
-
-@pytest.fixture
-def s3(client: Any, world: World) -> Any:
-    client.create_bucket(Bucket=BUCKET)
-    client.create_bucket(Bucket=TARGET)
-    client.put_bucket_policy(Bucket=TARGET, Policy=json.dumps(policy()))
-    return client
+def s3(s3: Any) -> Any:
+    """The client, with a bucket, and another for its lists."""
+    s3.create_bucket(Bucket=TARGET)
+    s3.put_bucket_policy(Bucket=TARGET, Policy=json.dumps(policy()))
+    return s3
 
 
 def policy(**more: Any) -> dict[str, Any]:

@@ -3,74 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opentrail.errors import LedgerUnavailable
 from opentrail.followers.lifecycle import LifecycleFollower
-from opentrail.model.load import Models, load_models
 from opentrail.rows.s3 import OBJECTS
-from opentrail.server.clock import SystemClock
 from opentrail.server.loops import spawn
 from opentrail.services.s3 import lifecycle_pass
 from opentrail.services.s3.lifecycle_pass import PAGE_ROWS, Place, lifecycle_step
 from opentrail.state import Unit
+from tests.fakes.later import Later
 from tests.services.s3.test_lifecycle import put_rules, rule
-from tests.services.s3.world import BUCKET, Wire, World, new_client
+from tests.services.s3.world import BUCKET, World
 
 LARGE = b"x" * (128 * 1024)
 SOON = datetime.now(UTC) + timedelta(days=1000)
-
-
-class Later(SystemClock):
-    """A clock that is some days ahead."""
-
-    def __init__(self, days: float) -> None:
-        super().__init__()
-        self.days = days
-
-    def now(self) -> float:
-        return super().now() + self.days * 86_400
-
-
-@pytest.fixture(scope="module")
-def wire() -> Wire:
-    return Wire()
-
-
-@pytest.fixture(scope="module")
-def client(wire: Wire) -> Any:
-    return new_client(wire)
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return load_models()
-
-
-@pytest.fixture
-def world(wire: Wire, models: Models, tmp_path: Path) -> Iterator[World]:
-    loop = asyncio.new_event_loop()
-    wire.world = World(tmp_path, models, loop)
-    yield wire.world
-    loop.close()
-
-
-@pytest.fixture
-def s3(client: Any, world: World) -> Any:
-    client.create_bucket(Bucket=BUCKET)
-    return client
-
-
-@pytest.fixture
-def versioned(s3: Any) -> Any:
-    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    return s3
 
 
 def follower(world: World, days: float) -> LifecycleFollower:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opentrail.call import Principal
 from opentrail.followers.replication import AGE_SECONDS_MAX, ReplicationFollower
-from opentrail.model.load import Models, load_models
 from opentrail.rows.s3_notices import NOTICES
 from opentrail.rows.s3_replication import TASKS
-from opentrail.server.clock import SystemClock
 from opentrail.server.gate import Gate
 from opentrail.server.signing import Signer
 from opentrail.services import iam
 from opentrail.services.s3.service import service
 from opentrail.services.sts_sessions import role_session
+from tests.fakes.later import Later
 from tests.services.s3.test_multipart import fails
 from tests.services.s3.test_replication import OTHER, put, rule
-from tests.services.s3.world import BUCKET, Wire, World, new_client
+from tests.services.s3.world import BUCKET, World
 
 ACCOUNT = "000000000000"
 ROOT = Principal("Root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT)
@@ -39,40 +36,13 @@ class Crash(BaseException):
     """The process ends here."""
 
 
-class Later(SystemClock):
-    """A clock that the test puts forward."""
-
-    ahead = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.ahead
-
-
-@pytest.fixture(scope="module")
-def wire() -> Wire:
-    return Wire()
-
-
-@pytest.fixture(scope="module")
-def client(wire: Wire) -> Any:
-    return new_client(wire)
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return load_models()
-
-
 @pytest.fixture
-def world(wire: Wire, models: Models, tmp_path: Path) -> Iterator[World]:
-    loop = asyncio.new_event_loop()
-    wire.world = made = World(tmp_path, models, loop)
-    made.house.clock = clock = Later()
-    gate = Gate(made.house, {"s3": service, "iam": iam.service}, clock, Signer(made.house))
-    made.gate = made.house.road.gate = gate  # type: ignore[attr-defined]
-    yield made
-    wire.world = None
-    loop.close()
+def world(world: World) -> World:
+    """The same, on a clock that the test puts forward."""
+    world.house.clock = clock = Later()
+    gate = Gate(world.house, {"s3": service, "iam": iam.service}, clock, Signer(world.house))
+    world.gate = world.house.road.gate = gate  # type: ignore[attr-defined]
+    return world
 
 
 @pytest.fixture

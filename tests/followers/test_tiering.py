@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,46 +10,16 @@ from botocore.exceptions import ClientError
 from msgspec import structs
 
 from opentrail.followers.lifecycle import LifecycleFollower
-from opentrail.model.load import Models, load_models
 from opentrail.rows.s3 import ACCESSES, OBJECTS
 from opentrail.services.s3 import tiers
 from opentrail.services.s3.archive import TIERING
 from opentrail.services.s3.lifecycle_pass import lifecycle_step
 from opentrail.services.s3.tiers import tiering_step
-from tests.followers.test_inventory import Later
-from tests.services.s3.world import BUCKET, Wire, World, new_client
+from tests.fakes.later import Later
+from tests.services.s3.world import BUCKET, World
 
 LARGE = b"x" * (128 * 1024)
 TIERINGS = [{"Days": 90, "AccessTier": "ARCHIVE_ACCESS"}, {"Days": 180, "AccessTier": "DEEP_ARCHIVE_ACCESS"}]
-
-
-@pytest.fixture(scope="module")
-def wire() -> Wire:
-    return Wire()
-
-
-@pytest.fixture(scope="module")
-def client(wire: Wire) -> Any:
-    return new_client(wire)
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return load_models()
-
-
-@pytest.fixture
-def world(wire: Wire, models: Models, tmp_path: Path) -> Iterator[World]:
-    loop = asyncio.new_event_loop()
-    wire.world = World(tmp_path, models, loop)
-    yield wire.world
-    loop.close()
-
-
-@pytest.fixture
-def s3(client: Any, world: World) -> Any:
-    client.create_bucket(Bucket=BUCKET)
-    return client
 
 
 def configure(s3: Any, **more: Any) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from opentrail.followers.lifecycle import LifecycleFollower
 from opentrail.rows.s3_logging import ACCESS_LINES
-from opentrail.server.clock import SystemClock
 from opentrail.services.s3.lifecycle_pass import lifecycle_step
 from tests.fakes.house import new_unit
+from tests.fakes.later import Later
 from tests.services.s3.bucket_world import OPEN, allow, make_world, policy
 from tests.services.s3.test_multipart import fails
 from tests.services.s3.world import BUCKET, World
@@ -222,11 +222,7 @@ def test_what_lifecycle_rules_do_is_in_the_log(logged: Any, world: World):
     logged.create_multipart_upload(Bucket=BUCKET, Key="u")
     lines(world)
 
-    class Later(SystemClock):
-        def now(self) -> float:
-            return super().now() + 3 * 86_400
-
-    world.house.clock = Later()
+    world.house.clock = Later(3)
     world.loop.run_until_complete(LifecycleFollower(world.house, lifecycle_step).sweep())
     rows = [line for _, row in ACCESS_LINES.page(world.unit(), BUCKET) for line in row.lines]
     assert " - AmazonS3 " in rows[0]
