@@ -199,6 +199,16 @@ def account_of_email(unit: Unit, email: str) -> Account | None:
     return None if found is None else ACCOUNTS.get(unit, found.account_id)
 
 
+def keys_of(unit: Unit, account_id: str, user_name: str) -> list[tuple[str, AccessKey]]:
+    """(id, row) of the access keys of a user (of the root when the name is empty)."""
+    found = []
+    for parts, _mark in USER_KEYS.all(unit, account_id, user_name.lower()):
+        key = ACCESS_KEYS.get(unit, parts[-1])
+        if key is not None:
+            found.append((parts[-1], key))
+    return found
+
+
 def find_arn(unit: Unit, arn: str) -> User | Role | None:
     """The user or role with this very ARN."""
     parts = arn.split(":", 5)

@@ -62,6 +62,10 @@ def find_device(unit: Unit, serial: str) -> Device | None:
     return device if device is not None and device.serial == serial else None
 
 
+def put_device(unit: Unit, device: Device) -> None:
+    DEVICES.put(unit, device, *device.parts)
+
+
 def held_by(unit: Unit, account_id: str, user_name: str) -> tuple[str, ...]:
     """Serial numbers of what a user holds; of what the root does when the name is empty."""
     held = HELD.get(unit, account_id, user_name.lower())

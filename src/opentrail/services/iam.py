@@ -13,6 +13,7 @@ from opentrail.rows.iam import ACCESS_KEYS, GROUPS, INSTANCE_PROFILES, ROLES, US
 from opentrail.rows.mfa import find_device
 from opentrail.service import Service
 from opentrail.services import (
+    iam_access_keys,
     iam_account,
     iam_attach,
     iam_boundary,
@@ -22,6 +23,7 @@ from opentrail.services import (
     iam_policies,
     iam_profiles,
     iam_roles,
+    iam_tags,
     iam_users,
 )
 from opentrail.services.iam_common import account_of, own_policy
@@ -31,8 +33,8 @@ from opentrail.state import Table, Unit
 
 service = Service("iam")
 for family in (
-    *(iam_users, iam_groups, iam_roles, iam_profiles, iam_inline),
-    *(iam_policies, iam_attach, iam_boundary, iam_account, iam_mfa),
+    *(iam_users, iam_access_keys, iam_mfa, iam_groups, iam_roles, iam_profiles),
+    *(iam_policies, iam_inline, iam_attach, iam_boundary, iam_tags, iam_account),
 ):
     service.include(family.service)
 

@@ -25,14 +25,17 @@ from opentrail.rows.iam import (
     Pairs,
     Role,
     User,
+    keys_of,
 )
 from opentrail.rows.mfa import DEVICES, held_by
 from opentrail.service import Service
-from opentrail.services.iam_attach import attached_shapes
+from opentrail.services.iam_access_keys import KEYS_PER_USER_MAX
+from opentrail.services.iam_attach import ATTACHED_MAX, attached_shapes
 from opentrail.services.iam_common import (
     GROUP,
     MANAGED_CHARS_MAX,
     ROLE,
+    TRUST_CHARS_MAX,
     USER,
     account_of,
     encoded,
@@ -43,7 +46,7 @@ from opentrail.services.iam_groups import GROUPS_PER_USER_MAX, group_shape
 from opentrail.services.iam_policies import VERSIONS_MAX, policy_shape, version_shape, versions_of
 from opentrail.services.iam_profiles import profile_shape
 from opentrail.services.iam_roles import role_shape
-from opentrail.services.iam_users import KEYS_PER_USER_MAX, USERS_PER_ACCOUNT_MAX, keys_of, user_shape
+from opentrail.services.iam_users import USERS_PER_ACCOUNT_MAX, user_shape
 from opentrail.state import Unit
 
 _ALIAS = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
@@ -123,13 +126,13 @@ async def get_account_summary(call: Call, unit: Unit) -> Shape:
         "InstanceProfilesQuota": 1_000,
         "AccessKeysPerUserQuota": KEYS_PER_USER_MAX,
         "GroupsPerUserQuota": GROUPS_PER_USER_MAX,
-        "AttachedPoliciesPerUserQuota": 10,
-        "AttachedPoliciesPerGroupQuota": 10,
-        "AttachedPoliciesPerRoleQuota": 10,
+        "AttachedPoliciesPerUserQuota": ATTACHED_MAX,
+        "AttachedPoliciesPerGroupQuota": ATTACHED_MAX,
+        "AttachedPoliciesPerRoleQuota": ATTACHED_MAX,
         "UserPolicySizeQuota": USER.inline_max,
         "GroupPolicySizeQuota": GROUP.inline_max,
         "RolePolicySizeQuota": ROLE.inline_max,
-        "AssumeRolePolicySizeQuota": 2_048,
+        "AssumeRolePolicySizeQuota": TRUST_CHARS_MAX,
         "AccountMFAEnabled": int(bool(held_by(unit, account, ""))),
         "AccountAccessKeysPresent": int(bool(keys_of(unit, account, ""))),
         "AccountPasswordPresent": 0,

@@ -21,6 +21,7 @@ from opentrail.rows.mfa import (
     Device,
     find_device,
     held_by,
+    put_device,
     put_held,
 )
 from opentrail.service import Service
@@ -34,7 +35,6 @@ from opentrail.services.iam_common import (
     tag_shapes,
     tagged,
     taken,
-    untagged,
     when,
 )
 from opentrail.services.iam_users import USERS_PER_ACCOUNT_MAX, owner_of, user_shape
@@ -69,7 +69,7 @@ async def create_virtual_mfa_device(call: Call, unit: Unit) -> Shape:
         raise taken("MFADevice entity at the same path and name already exists.")
     if sum(1 for _row in DEVICES.all(unit, account)) >= DEVICES_PER_ACCOUNT_MAX:
         raise over_quota("VirtualMFADevicesPerAccount", DEVICES_PER_ACCOUNT_MAX)
-    DEVICES.put(unit, device, *device.parts)
+    put_device(unit, device)
     shape: Shape = {"SerialNumber": device.serial, "Base32StringSeed": seed.encode()}
     shape["QRCodePNG"] = png(qr_code(_enrolment(unit, device, seed).encode()), PIXELS, QUIET_MODULES)
     if tags:
@@ -88,14 +88,14 @@ def _enrolment(unit: Unit, device: Device, seed: str) -> str:
 @service.operation("DeleteVirtualMFADevice")
 async def delete_virtual_mfa_device(call: Call, unit: Unit) -> Shape:
     """Delete a virtual MFA device that nobody holds any more."""
-    device = _find(call, unit)
+    device = named_device(call, unit)
     if device.enabled_at:
         raise AwsError("DeleteConflict", "MFA VirtualDevice in use. Must deactivate first.", 409)
     DEVICES.delete(unit, *device.parts)
     return {}
 
 
-def _find(call: Call, unit: Unit) -> Device:
+def named_device(call: Call, unit: Unit) -> Device:
     """The account's device that the input names; NoSuchEntity."""
     serial = call.input["SerialNumber"]
     device = find_device(unit, serial)
@@ -128,7 +128,7 @@ def _wrong_code() -> AwsError:
 @service.operation("EnableMFADevice")
 async def enable_mfa_device(call: Call, unit: Unit) -> Shape:
     """Give a device to a user, or to the root, who shows two codes of it in a row."""
-    account, holder, device = account_of(call), _holder(call, unit), _find(call, unit)
+    account, holder, device = account_of(call), _holder(call, unit), named_device(call, unit)
     serials = held_by(unit, account, holder)
     if device.enabled_at:
         raise taken(f"MFADevice with serial number {device.serial} is already in use.")
@@ -137,7 +137,7 @@ async def enable_mfa_device(call: Call, unit: Unit) -> Shape:
     shown = use_pair(unit, device, call.input["AuthenticationCode1"], call.input["AuthenticationCode2"])
     if shown is None:
         raise _wrong_code()
-    DEVICES.put(unit, replace(shown, enabled_at=unit.now, user_name=holder), *device.parts)
+    put_device(unit, replace(shown, enabled_at=unit.now, user_name=holder))
     put_held(unit, account, holder, (*serials, device.serial))
     return {}
 
@@ -149,7 +149,7 @@ async def resync_mfa_device(call: Call, unit: Unit) -> Shape:
     shown = use_pair(unit, device, call.input["AuthenticationCode1"], call.input["AuthenticationCode2"])
     if shown is None:
         raise _wrong_code()
-    DEVICES.put(unit, shown, *device.parts)
+    put_device(unit, shown)
     return {}
 
 
@@ -159,7 +159,7 @@ async def deactivate_mfa_device(call: Call, unit: Unit) -> Shape:
     device = _held(call, unit)
     account, serials = device.account_id, held_by(unit, device.account_id, device.user_name)
     put_held(unit, account, device.user_name, tuple(one for one in serials if one != device.serial))
-    DEVICES.put(unit, replace(device, enabled_at=0.0, user_name=""), *device.parts)
+    put_device(unit, replace(device, enabled_at=0.0, user_name=""))
     return {}
 
 
@@ -184,7 +184,7 @@ def _short(device: Device) -> Shape:
 @service.operation("GetMFADevice")
 async def get_mfa_device(call: Call, unit: Unit) -> Shape:
     """One device of a user."""
-    device = _held(call, unit) if "UserName" in call.input else _find(call, unit)
+    device = _held(call, unit) if "UserName" in call.input else named_device(call, unit)
     return _short(device) if device.enabled_at else {"SerialNumber": device.serial}
 
 
@@ -212,26 +212,3 @@ def _user(unit: Unit, device: Device) -> Shape:
     account = ACCOUNTS.get(unit, device.account_id)
     created = when(account.created_at if account is not None else 0.0)
     return {"UserId": device.account_id, "Arn": f"arn:aws:iam::{device.account_id}:root", "CreateDate": created}
-
-
-@service.operation("TagMFADevice")
-async def tag_mfa_device(call: Call, unit: Unit) -> Shape:
-    """Add tags to a virtual device, or give them new values."""
-    device = _find(call, unit)
-    DEVICES.put(unit, replace(device, tags=tagged(device.tags, read_tags(call), "MFADevice")), *device.parts)
-    return {}
-
-
-@service.operation("UntagMFADevice")
-async def untag_mfa_device(call: Call, unit: Unit) -> Shape:
-    """Remove tags from a virtual device."""
-    device = _find(call, unit)
-    DEVICES.put(unit, replace(device, tags=untagged(device.tags, call)), *device.parts)
-    return {}
-
-
-@service.operation("ListMFADeviceTags")
-async def list_mfa_device_tags(call: Call, unit: Unit) -> Shape:
-    """The tags of a virtual device."""
-    tags, more = list_items(call, _find(call, unit).tags, lambda tag: tag[0])
-    return {"Tags": tag_shapes(tuple(tags)), **more}

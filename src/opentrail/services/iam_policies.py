@@ -29,7 +29,6 @@ from opentrail.services.iam_common import (
     find_policy,
     list_items,
     over_quota,
-    own_policy,
     read_path,
     read_tags,
     save,
@@ -37,7 +36,6 @@ from opentrail.services.iam_common import (
     tag_shapes,
     tagged,
     under,
-    untagged,
     when,
 )
 from opentrail.state import Unit
@@ -273,29 +271,3 @@ async def set_default_policy_version(call: Call, unit: Unit) -> Shape:
     version = _find_version(call, unit, policy)
     save(unit, replace(policy, default=version.number, document=version.document, updated_at=unit.now))
     return {}
-
-
-@service.operation("TagPolicy")
-async def tag_policy(call: Call, unit: Unit) -> Shape:
-    """Add tags to a managed policy, or give them new values."""
-    policy = find_policy(call, unit)
-    save(unit, replace(policy, tags=tagged(policy.tags, read_tags(call), "Policy")))
-    return {}
-
-
-@service.operation("UntagPolicy")
-async def untag_policy(call: Call, unit: Unit) -> Shape:
-    """Remove tags from a managed policy."""
-    policy = find_policy(call, unit)
-    save(unit, replace(policy, tags=untagged(policy.tags, call)))
-    return {}
-
-
-@service.operation("ListPolicyTags")
-async def list_policy_tags(call: Call, unit: Unit) -> Shape:
-    """The tags of a managed policy."""
-    if call.input["PolicyArn"] in AWS_POLICIES:
-        return {"Tags": [], "IsTruncated": False}
-    policy = own_policy(unit, account_of(call), call.input["PolicyArn"]) or find_policy(call, unit)
-    tags, more = list_items(call, policy.tags, lambda tag: tag[0])
-    return {"Tags": tag_shapes(tuple(tags)), **more}

@@ -13,7 +13,6 @@ from opentrail.services.iam_common import (
     find_profile,
     find_role,
     in_the_way,
-    list_items,
     list_rows,
     missing,
     over_quota,
@@ -24,7 +23,6 @@ from opentrail.services.iam_common import (
     tagged,
     taken,
     under,
-    untagged,
     when,
 )
 from opentrail.services.iam_protected import refuse_protected
@@ -118,26 +116,3 @@ async def remove_role_from_instance_profile(call: Call, unit: Unit) -> Shape:
         raise missing(f"The role with name {role.name} in instance profile {profile.name}")
     save(unit, replace(profile, role=""))
     return {}
-
-
-@service.operation("TagInstanceProfile")
-async def tag_instance_profile(call: Call, unit: Unit) -> Shape:
-    """Add tags to an instance profile, or give them new values."""
-    profile = find_profile(call, unit)
-    save(unit, replace(profile, tags=tagged(profile.tags, read_tags(call), "InstanceProfile")))
-    return {}
-
-
-@service.operation("UntagInstanceProfile")
-async def untag_instance_profile(call: Call, unit: Unit) -> Shape:
-    """Remove tags from an instance profile."""
-    profile = find_profile(call, unit)
-    save(unit, replace(profile, tags=untagged(profile.tags, call)))
-    return {}
-
-
-@service.operation("ListInstanceProfileTags")
-async def list_instance_profile_tags(call: Call, unit: Unit) -> Shape:
-    """The tags of an instance profile."""
-    tags, more = list_items(call, find_profile(call, unit).tags, lambda tag: tag[0])
-    return {"Tags": tag_shapes(tuple(tags)), **more}

@@ -17,7 +17,6 @@ from opentrail.services.iam_common import (
     erase,
     find_role,
     in_the_way,
-    list_items,
     list_rows,
     missing,
     read_path,
@@ -28,7 +27,6 @@ from opentrail.services.iam_common import (
     tagged,
     taken,
     under,
-    untagged,
     when,
 )
 from opentrail.services.iam_protected import SERVICE_PATH, refuse_protected
@@ -165,29 +163,6 @@ def _delete(unit: Unit, role: Role) -> None:
         raise in_the_way("remove roles from instance profile")
     use_boundary(unit, role.account_id, role.boundary, "")
     erase(unit, role)
-
-
-@service.operation("TagRole")
-async def tag_role(call: Call, unit: Unit) -> Shape:
-    """Add tags to a role, or give them new values."""
-    role = _changed(call, unit)
-    save(unit, replace(role, tags=tagged(role.tags, read_tags(call), "Role")))
-    return {}
-
-
-@service.operation("UntagRole")
-async def untag_role(call: Call, unit: Unit) -> Shape:
-    """Remove tags from a role."""
-    role = _changed(call, unit)
-    save(unit, replace(role, tags=untagged(role.tags, call)))
-    return {}
-
-
-@service.operation("ListRoleTags")
-async def list_role_tags(call: Call, unit: Unit) -> Shape:
-    """The tags of a role."""
-    tags, more = list_items(call, find_role(call, unit).tags, lambda tag: tag[0])
-    return {"Tags": tag_shapes(tuple(tags)), **more}
 
 
 @service.operation("CreateServiceLinkedRole")

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from opentrail.access import totp
 from opentrail.call import Principal
-from opentrail.rows.mfa import DEVICES, SEED_SEALED_FOR, Device, find_device
+from opentrail.rows.mfa import SEED_SEALED_FOR, Device, find_device, put_device
 from opentrail.state import Unit
 
 _CODE = re.compile(r"\d{6}", re.ASCII)
@@ -42,7 +42,7 @@ def use_code(unit: Unit, device: Device, code: str) -> bool:
         unit.house.mfa_misses.missed(device.serial, unit.now)
         return False
     unit.house.mfa_misses.forget(device.serial)
-    DEVICES.put(unit, replace(device, last_step=step), *device.parts)
+    put_device(unit, replace(device, last_step=step))
     return True
 
 
