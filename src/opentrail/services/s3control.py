@@ -17,6 +17,7 @@ from opentrail.rows.s3 import ACCOUNT_ACCESS_BLOCKS, BUCKETS, Bucket
 from opentrail.service import Service
 from opentrail.services.s3.access_block import read_block, shown_block
 from opentrail.services.s3.bucket_tags import request_tag_keys
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.guard import question
 from opentrail.services.s3.objects import check_tags
 from opentrail.services.s3.tagging import BUCKET_TAGS_MAX, Tags, shown_tags
@@ -116,7 +117,7 @@ def _bucket(call: Call, unit: Unit) -> Bucket:
 def _given_tags(call: Call) -> Tags:
     given = call.input.get("Tags") or ()
     if any(not tag or "Key" not in tag or "Value" not in tag for tag in given):
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     tags = tuple((tag["Key"], tag["Value"]) for tag in given)
     if len(dict(tags)) < len(tags):
         raise AwsError("InvalidTag", "Cannot provide multiple Tags with the same key", 400)

@@ -11,8 +11,7 @@ import msgspec
 from opentrail.call import Call, Shape
 from opentrail.service import Service
 from opentrail.services.s3.bucket_tags import ABAC
-from opentrail.services.s3.configurations import malformed, put_status
-from opentrail.services.s3.documents import document_text, drop_document
+from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -34,7 +33,7 @@ async def put_bucket_abac(call: Call, unit: Unit) -> Shape:
     if status not in ("Enabled", "Disabled"):
         raise malformed()
     if status == "Enabled":
-        put_status(unit, bucket, ABAC, status)
+        put_document(unit, bucket, ABAC, {"Status": status})
     else:
         drop_document(unit, bucket, ABAC)
     return {}

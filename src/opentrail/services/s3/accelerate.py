@@ -11,8 +11,7 @@ import msgspec
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.service import Service
-from opentrail.services.s3.configurations import malformed, put_status
-from opentrail.services.s3.documents import document_text
+from opentrail.services.s3.documents import document_text, malformed, put_document
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -39,5 +38,5 @@ async def put_bucket_accelerate_configuration(call: Call, unit: Unit) -> Shape:
         raise AwsError("InvalidRequest", message, 400)
     if status not in ("Enabled", "Suspended"):
         raise malformed()
-    put_status(unit, bucket, KIND, status)
+    put_document(unit, bucket, KIND, {"Status": status})
     return {}

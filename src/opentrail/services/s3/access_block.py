@@ -14,6 +14,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, PublicAccessBlock
 from opentrail.service import Service
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -49,7 +50,7 @@ async def delete_public_access_block(call: Call, unit: Unit) -> Shape:
 def read_block(given: Mapping[str, Any] | None) -> PublicAccessBlock:
     """The row of a PublicAccessBlockConfiguration; raises AwsError MalformedXML or InvalidRequest (nothing in it)."""
     if given is None:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     if not given:
         raise AwsError("InvalidRequest", "Must specify at least one configuration.", 400)
     return PublicAccessBlock(

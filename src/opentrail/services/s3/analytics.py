@@ -12,19 +12,18 @@ from opentrail.services.s3.configurations import (
     Kind,
     check_filter,
     check_prefix,
-    delete_configuration,
-    get_configuration,
     given_document,
-    list_configurations,
-    malformed,
     put_configuration,
+    register_rest,
 )
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.inventory_check import check_destination
 from opentrail.state import Unit
 
-ANALYTICS = Kind("analytics", "AnalyticsConfiguration", "AnalyticsConfigurationList")
+ANALYTICS = Kind("analytics", "Analytics")
 
 family = Service("s3")
+register_rest(family, ANALYTICS, "End an analysis.")
 
 
 @family.operation("PutBucketAnalyticsConfiguration")
@@ -36,24 +35,6 @@ async def put_bucket_analytics_configuration(call: Call, unit: Unit) -> Shape:
     put_configuration(call, unit, ANALYTICS, document)
     call.status = 204
     return {}
-
-
-@family.operation("GetBucketAnalyticsConfiguration")
-async def get_bucket_analytics_configuration(call: Call, unit: Unit) -> Shape:
-    """One analytics configuration."""
-    return get_configuration(call, unit, ANALYTICS)
-
-
-@family.operation("ListBucketAnalyticsConfigurations")
-async def list_bucket_analytics_configurations(call: Call, unit: Unit) -> Shape:
-    """The analytics configurations of a bucket, a hundred a page."""
-    return list_configurations(call, unit, ANALYTICS)
-
-
-@family.operation("DeleteBucketAnalyticsConfiguration")
-async def delete_bucket_analytics_configuration(call: Call, unit: Unit) -> Shape:
-    """End an analysis."""
-    return delete_configuration(call, unit, ANALYTICS)
 
 
 def _check_export(call: Call, unit: Unit, document: Shape) -> None:

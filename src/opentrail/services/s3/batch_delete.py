@@ -11,6 +11,7 @@ from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket, ObjectVersion
 from opentrail.service import Service
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.guard import enter_bucket, question
 from opentrail.services.s3.lock_rules import refuse_bypass_without_lock
 from opentrail.services.s3.mfa_delete import ON, require_mfa
@@ -23,7 +24,6 @@ from opentrail.state import Unit
 OBJECTS_MAX = 1_000
 """Objects named in one call."""
 KEY_BYTES_MAX = 1_024
-MALFORMED = "The XML you provided was not well-formed or did not validate against our published schema"
 
 family = Service("s3")
 
@@ -60,7 +60,7 @@ def _asked(call: Call) -> tuple[list[dict[str, Any]], bool]:
     delete = call.input.get("Delete") or {}
     objects = delete.get("Objects") or []
     if not 1 <= len(objects) <= OBJECTS_MAX or not all(isinstance(each, dict) and each.get("Key") for each in objects):
-        raise AwsError("MalformedXML", MALFORMED, 400)
+        raise malformed()
     return objects, bool(delete.get("Quiet"))
 
 

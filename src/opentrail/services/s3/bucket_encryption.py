@@ -12,6 +12,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS
 from opentrail.service import Service
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.encryption import SSE_S3, not_implemented
 from opentrail.services.s3.kms_key import KMS_ALGORITHMS
 from opentrail.services.s3.objects import bucket_of
@@ -40,13 +41,13 @@ async def put_bucket_encryption(call: Call, unit: Unit) -> Shape:
     bucket = bucket_of(call, unit)
     rules = (call.input.get("ServerSideEncryptionConfiguration") or {}).get("Rules")
     if not rules or len(rules) != 1 or not isinstance(rules[0], dict):
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     default = rules[0].get("ApplyServerSideEncryptionByDefault") or {}
     algorithm = default.get("SSEAlgorithm")
     if algorithm == "aws:fsx":
         raise not_implemented("SSEAlgorithm")
     if algorithm != SSE_S3 and algorithm not in KMS_ALGORITHMS:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     key = default.get("KMSMasterKeyID") or ""
     if key and algorithm == SSE_S3:
         message = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"

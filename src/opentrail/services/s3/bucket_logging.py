@@ -20,7 +20,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket
 from opentrail.rows.s3_logging import KIND, MISSING_GRANTS, as_logging, find_target, refused
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, put_document
+from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
 from opentrail.services.s3.grants import GRANTS_MAX, acls_disabled, document_grant
 from opentrail.services.s3.guard import question
 from opentrail.services.s3.objects import bucket_of
@@ -40,7 +40,7 @@ async def put_bucket_logging(call: Call, unit: Unit) -> Shape:
     bucket = bucket_of(call, unit)
     status = call.input.get("BucketLoggingStatus")
     if status is None:
-        raise _malformed()
+        raise malformed()
     given = status.get("LoggingEnabled")
     if given is None:
         drop_document(unit, bucket, KIND)
@@ -63,14 +63,10 @@ async def get_bucket_logging(call: Call, unit: Unit) -> Shape:
     return {"LoggingEnabled": msgspec.json.decode(text)} if text else {}
 
 
-def _malformed() -> AwsError:
-    return AwsError("MalformedXML", "", 400)
-
-
 def _read(given: Mapping[str, Any]) -> Shape:
     """The document without its grants."""
     if not given.get("TargetBucket") or given.get("TargetPrefix") is None:
-        raise _malformed()
+        raise malformed()
     prefix = given["TargetPrefix"]
     if "\0" in prefix or len(prefix.encode("utf-8", "surrogatepass")) > PREFIX_BYTES_MAX:
         raise AwsError("KeyTooLongError", "Your key is too long", 400)
@@ -84,12 +80,12 @@ def _read(given: Mapping[str, Any]) -> Shape:
 def _key_format(form: Mapping[str, Any]) -> Shape:
     simple, partitioned = form.get("SimplePrefix"), form.get("PartitionedPrefix")
     if (simple is None) == (partitioned is None):
-        raise _malformed()
+        raise malformed()
     if partitioned is None:
         return {"SimplePrefix": {}}
     source = partitioned.get("PartitionDateSource")
     if source not in DATE_SOURCES:
-        raise _malformed()
+        raise malformed()
     return {"PartitionedPrefix": {"PartitionDateSource": source}}
 
 
@@ -108,7 +104,7 @@ def _grants(unit: Unit, target: Bucket, given: list[Mapping[str, Any]]) -> list[
     if target.ownership == "BucketOwnerEnforced":
         raise AwsError(acls_disabled().code, "Target grants not allowed for bucket owner enforced buckets", 400)
     if len(given) > GRANTS_MAX or any(each.get("Permission") not in PERMISSIONS for each in given):
-        raise _malformed()
+        raise malformed()
     found = [document_grant(unit, each, canonical_id(target.owner)) for each in given]
     return [
         {

@@ -18,7 +18,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket
 from opentrail.rows.s3_replication import ARN_PREFIX, KIND, SERVICE, read_filter
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, put_document
+from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
 from opentrail.services.s3.guard import guard
 from opentrail.services.s3.objects import STORAGE_CLASSES, bucket_of, check_tags
 from opentrail.state import Unit
@@ -60,7 +60,7 @@ async def put_bucket_replication(call: Call, unit: Unit) -> Shape:
         raise _refused(message, BucketName=bucket.name)
     given = call.input.get("ReplicationConfiguration")
     if given is None:
-        raise _malformed()
+        raise malformed()
     document = _checked(unit, given)
     for rule in document["Rules"]:
         _check_destination(unit, bucket, rule["Destination"])
@@ -86,10 +86,6 @@ async def delete_bucket_replication(call: Call, unit: Unit) -> Shape:
     return {}
 
 
-def _malformed() -> AwsError:
-    return AwsError("MalformedXML", "", 400)
-
-
 def _refused(message: str, **fields: str) -> AwsError:
     return AwsError("InvalidRequest", message, 400, headers=None, **fields)
 
@@ -102,7 +98,7 @@ def _checked(unit: Unit, given: Mapping[str, Any]) -> Shape:
     """The document as it is kept: each rule with an id."""
     role, rules = given.get("Role"), given.get("Rules")
     if role is None or not rules:
-        raise _malformed()
+        raise malformed()
     if _ROLE.fullmatch(role) is None:
         raise _wrong("Role", role, "Invalid Role specified in replication configuration")
     if len(rules) > RULES_MAX:
@@ -112,14 +108,14 @@ def _checked(unit: Unit, given: Mapping[str, Any]) -> Shape:
     if len(set(ids)) < len(ids):
         raise _wrong("ID", next(each for each in ids if ids.count(each) > 1), "Rule Id must be unique.")
     if len({"Filter" in rule for rule in kept}) > 1:
-        raise _malformed()
+        raise malformed()
     _check_together([rule for rule in kept if rule["Status"] == "Enabled"])
     return {"Role": role, "Rules": kept}
 
 
 def _checked_rule(unit: Unit, rule: Mapping[str, Any]) -> Shape:
     if rule.get("Status") not in STATUSES or not (rule.get("Destination") or {}).get("Bucket"):
-        raise _malformed()
+        raise malformed()
     id_ = rule.get("ID") or unit.house.clock.uuid()
     if len(id_) > ID_CHARS_MAX:
         raise _wrong("ID", id_, f"ID length should not exceed allowed limit of {ID_CHARS_MAX}")
@@ -143,13 +139,13 @@ def _checked_rule(unit: Unit, rule: Mapping[str, Any]) -> Shape:
 
 def _check_status(given: Mapping[str, Any] | None) -> None:
     if given is not None and given.get("Status") not in STATUSES:
-        raise _malformed()
+        raise malformed()
 
 
 def _check_first_schema(rule: Mapping[str, Any]) -> None:
     """A prefix, and none of what came later."""
     if rule.get("Prefix") is None:
-        raise _malformed()
+        raise malformed()
     for member in ("Priority", "DeleteMarkerReplication", "ExistingObjectReplication"):
         if rule.get(member) is not None:
             raise _refused(f"{member} cannot be used {SCHEMA}{GUIDE}")
@@ -159,10 +155,10 @@ def _check_second_schema(rule: Mapping[str, Any]) -> None:
     """A filter of one condition, or of several in an And; a priority; a word about delete markers."""
     chosen = rule["Filter"]
     if rule.get("Prefix") is not None or sum(chosen.get(each) is not None for each in ("Prefix", "Tag", "And")) > 1:
-        raise _malformed()
+        raise malformed()
     both = chosen.get("And")
     if both is not None and (both.get("Prefix") is not None) + len(both.get("Tags") or ()) < 2:
-        raise _malformed()
+        raise malformed()
     for member in ("Priority", "DeleteMarkerReplication"):
         if rule.get(member) is None:
             raise _refused(f"{member} must be specified {SCHEMA}{GUIDE}")
@@ -210,7 +206,7 @@ def _check_destination(unit: Unit, bucket: Bucket, given: Mapping[str, Any]) -> 
     if name == bucket.name:
         raise _refused("Destination bucket cannot be the same as the source bucket.")
     if given.get("StorageClass") is not None and given["StorageClass"] not in STORAGE_CLASSES:
-        raise _malformed()
+        raise malformed()
     _check_time_control(given)
     translation = given.get("AccessControlTranslation")
     if translation is not None and (translation.get("Owner") != "Destination" or not given.get("Account")):

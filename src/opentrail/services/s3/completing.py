@@ -15,6 +15,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import PARTS, UPLOADS, Bucket, ObjectVersion, Upload, UploadedPart
 from opentrail.service import Service
 from opentrail.services.s3.customer_key import MEMBERS as CUSTOMER_MEMBERS
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.encryption import protect_part
 from opentrail.services.s3.lock_rules import locked
 from opentrail.services.s3.objects import bucket_of, check_write_conditions, written
@@ -25,7 +26,6 @@ from opentrail.wire.checksums import ALGORITHMS, PARTS_MAX, combine, composite
 
 PART_BYTES_MIN = 5 * 1024**2
 """Bytes of every part but the last."""
-MALFORMED = "The XML you provided was not well-formed or did not validate against our published schema"
 COMPOSITE, FULL_OBJECT = "COMPOSITE", "FULL_OBJECT"
 
 family = Service("s3")
@@ -77,7 +77,7 @@ def _named_parts(call: Call) -> list[Named]:
     """The parts in order. Of a number given twice the last counts (as ceph's s3-tests have it, which S3 passes)."""
     given = (call.input.get("MultipartUpload") or {}).get("Parts") or []
     if not given or len(given) > PARTS_MAX:
-        raise AwsError("MalformedXML", MALFORMED, 400)
+        raise malformed()
     named = [_named(each) for each in given]
     if any(later.number < earlier.number for earlier, later in pairwise(named)):
         message = "The list of parts was not in ascending order. Parts must be ordered by part number."
@@ -88,7 +88,7 @@ def _named_parts(call: Call) -> list[Named]:
 def _named(given: Any) -> Named:  # noqa: ANN401  (an item of the request's list, which may be null)
     number, etag = (given.get("PartNumber"), given.get("ETag")) if isinstance(given, dict) else (None, None)
     if number is None or etag is None:
-        raise AwsError("MalformedXML", MALFORMED, 400)
+        raise malformed()
     if not 1 <= number <= PARTS_MAX:
         message = f"PartNumber must be >= 1 and <= {PARTS_MAX}"
         fields = {"ArgumentName": "PartNumber", "ArgumentValue": str(number)}

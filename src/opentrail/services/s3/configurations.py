@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
-from opentrail.rows.s3 import BUCKETS, CONFIGS, Bucket, ConfigDocument
-from opentrail.services.s3.documents import put_document
+from opentrail.rows.s3 import CONFIGS, Bucket, ConfigDocument
+from opentrail.service import Service
+from opentrail.services.s3.documents import malformed, name_kind, unname_kind
 from opentrail.services.s3.listing import make_token, read_token
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
@@ -34,11 +34,37 @@ _ID = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 
 
 class Kind(NamedTuple):
-    """One kind of configuration: where it is kept, what its members are called in requests and answers."""
+    """One kind of configuration: the name it is kept and described under, its word in the names of operations."""
 
     name: str
-    member: str
-    list_member: str
+    word: str
+
+    @property
+    def member(self) -> str:
+        return f"{self.word}Configuration"
+
+
+def register_rest(family: Service, kind: Kind, deleting: str) -> None:
+    """Build what is the same for every kind: Get, List and Delete. `deleting` says in the docs what the last one means.
+
+    A kind builds its own Put, which checks."""
+
+    @family.operation(f"GetBucket{kind.member}")
+    async def get(call: Call, unit: Unit) -> Shape:
+        return {kind.member: msgspec.json.decode(_found(call, unit, kind).document)}
+
+    @family.operation(f"ListBucket{kind.member}s")
+    async def list_all(call: Call, unit: Unit) -> Shape:
+        return _page(call, unit, kind)
+
+    @family.operation(f"DeleteBucket{kind.member}")
+    async def delete(call: Call, unit: Unit) -> Shape:
+        _delete(call, unit, kind)
+        return {}
+
+    get.__doc__ = f"One {kind.name} configuration."
+    list_all.__doc__ = f"The {kind.name} configurations of a bucket, a hundred a page."
+    delete.__doc__ = deleting
 
 
 def put_configuration(call: Call, unit: Unit, kind: Kind, document: Shape) -> None:
@@ -48,8 +74,7 @@ def put_configuration(call: Call, unit: Unit, kind: Kind, document: Shape) -> No
         _check_room(unit, bucket, kind)
     text = msgspec.json.encode(document).decode()
     CONFIGS.put(unit, ConfigDocument(text, unit.now), bucket.name, kind.name, name)
-    if kind.name not in bucket.configured:
-        BUCKETS.put(unit, replace(bucket, configured=(*bucket.configured, kind.name)), bucket.name)
+    name_kind(unit, bucket, kind.name)
 
 
 def _check_room(unit: Unit, bucket: Bucket, kind: Kind) -> None:
@@ -59,20 +84,13 @@ def _check_room(unit: Unit, bucket: Bucket, kind: Kind) -> None:
     raise AwsError("TooManyConfigurations", message, 400)
 
 
-def get_configuration(call: Call, unit: Unit, kind: Kind) -> Shape:
-    """The output of a Get."""
-    return {kind.member: msgspec.json.decode(_found(call, unit, kind).document)}
-
-
-def delete_configuration(call: Call, unit: Unit, kind: Kind) -> Shape:
+def _delete(call: Call, unit: Unit, kind: Kind) -> None:
     """Remove one; the last of its kind leaves the bucket's row, too."""
     _found(call, unit, kind)
     bucket = bucket_of(call, unit)
     CONFIGS.delete(unit, bucket.name, kind.name, config_id(call))
     if not CONFIGS.page(unit, bucket.name, kind.name, limit=1):
-        kept = tuple(each for each in bucket.configured if each != kind.name)
-        BUCKETS.put(unit, replace(bucket, configured=kept), bucket.name)
-    return {}
+        unname_kind(unit, bucket, kind.name)
 
 
 def config_id(call: Call) -> str:
@@ -91,15 +109,15 @@ def _found(call: Call, unit: Unit, kind: Kind) -> ConfigDocument:
     return found
 
 
-def list_configurations(call: Call, unit: Unit, kind: Kind) -> Shape:
-    """The output of a List, by id, a page at a time."""
+def _page(call: Call, unit: Unit, kind: Kind) -> Shape:
+    """The output of a List, by id."""
     bucket, token = bucket_of(call, unit), call.input.get("ContinuationToken")
     after = CONFIGS.key(bucket.name, kind.name, read_token(token)) if token is not None else b""
     rows = CONFIGS.page(unit, bucket.name, kind.name, after=after, limit=PAGE_MAX + 1)
     shown = rows[:PAGE_MAX]
     output: Shape = {"IsTruncated": len(rows) > PAGE_MAX}
     if shown:
-        output[kind.list_member] = [msgspec.json.decode(row.document) for _, row in shown]
+        output[f"{kind.member}List"] = [msgspec.json.decode(row.document) for _, row in shown]
     if token is not None:
         output["ContinuationToken"] = token
     if output["IsTruncated"]:
@@ -112,10 +130,6 @@ def all_configurations(unit: Unit, bucket: Bucket, kind: str) -> Iterator[tuple[
     if kind in bucket.configured:
         for key, row in CONFIGS.all(unit, bucket.name, kind):
             yield key[-1], msgspec.json.decode(row.document)
-
-
-def malformed() -> AwsError:
-    return AwsError("MalformedXML", "", 400)
 
 
 def given_document(call: Call, kind: Kind, mismatch: AwsError | None = None) -> Shape:
@@ -160,8 +174,3 @@ def filter_parts(given: dict[str, Any] | None) -> tuple[str, tuple[tuple[str, st
     inner = (given or {}).get("And") or given or {}
     tags = inner.get("Tags", [inner["Tag"]] if "Tag" in inner else [])
     return inner.get("Prefix", ""), tuple((tag["Key"], tag["Value"]) for tag in tags)
-
-
-def put_status(unit: Unit, bucket: Bucket, kind: str, status: str) -> None:
-    """Keep a document that is one word."""
-    put_document(unit, bucket, kind, {"Status": status})

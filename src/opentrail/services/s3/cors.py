@@ -17,7 +17,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, put_document
+from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
 from opentrail.services.s3.objects import bucket_of
 from opentrail.services.s3.required_digest import require_digest
 from opentrail.state import Unit
@@ -60,7 +60,7 @@ async def put_bucket_cors(call: Call, unit: Unit) -> Shape:
     bucket = bucket_of(call, unit)
     rules = (call.input.get("CORSConfiguration") or {}).get("CORSRules")
     if not rules:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     if len(rules) > RULES_MAX:
         raise _refused(f"The number of CORS rules should not exceed allowed limit of {RULES_MAX} rules.")
     for rule in rules:
@@ -96,7 +96,7 @@ def _check(rule: Mapping[str, Any]) -> None:
     """Raise AwsError for a rule that S3 does not take."""
     methods, origins = rule.get("AllowedMethods"), rule.get("AllowedOrigins")
     if not methods or not origins or len(rule.get("ID") or "") > ID_CHARS_MAX or (rule.get("MaxAgeSeconds") or 0) < 0:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     for method in methods:
         if method not in METHODS:
             raise _refused(f"Found unsupported HTTP method in CORS config. Unsupported method is {method}")

@@ -10,23 +10,16 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.service import Service
 from opentrail.services.s3.archive import TIERING as NAME
-from opentrail.services.s3.configurations import (
-    Kind,
-    check_filter,
-    delete_configuration,
-    get_configuration,
-    given_document,
-    list_configurations,
-    malformed,
-    put_configuration,
-)
+from opentrail.services.s3.configurations import Kind, check_filter, given_document, put_configuration, register_rest
+from opentrail.services.s3.documents import malformed
 from opentrail.state import Unit
 
-TIERING = Kind(NAME, "IntelligentTieringConfiguration", "IntelligentTieringConfigurationList")
+TIERING = Kind(NAME, "IntelligentTiering")
 DAYS = {"ARCHIVE_ACCESS": (90, 730), "DEEP_ARCHIVE_ACCESS": (180, 730)}
 """The least and the most days without access, by tier."""
 
 family = Service("s3")
+register_rest(family, TIERING, "Have nothing archived by this configuration any more; what was stays archived.")
 
 
 @family.operation("PutBucketIntelligentTieringConfiguration")
@@ -37,24 +30,6 @@ async def put_bucket_intelligent_tiering_configuration(call: Call, unit: Unit) -
     check_filter(document.get("Filter"))
     put_configuration(call, unit, TIERING, document)
     return {}
-
-
-@family.operation("GetBucketIntelligentTieringConfiguration")
-async def get_bucket_intelligent_tiering_configuration(call: Call, unit: Unit) -> Shape:
-    """One intelligent-tiering configuration."""
-    return get_configuration(call, unit, TIERING)
-
-
-@family.operation("ListBucketIntelligentTieringConfigurations")
-async def list_bucket_intelligent_tiering_configurations(call: Call, unit: Unit) -> Shape:
-    """The intelligent-tiering configurations of a bucket, a hundred a page."""
-    return list_configurations(call, unit, TIERING)
-
-
-@family.operation("DeleteBucketIntelligentTieringConfiguration")
-async def delete_bucket_intelligent_tiering_configuration(call: Call, unit: Unit) -> Shape:
-    """Have nothing archived by this configuration any more; what was stays archived."""
-    return delete_configuration(call, unit, TIERING)
 
 
 def _check(document: Shape) -> None:

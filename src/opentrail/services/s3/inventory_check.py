@@ -13,11 +13,12 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS
 from opentrail.rows.s3_inventory import OPTIONAL
-from opentrail.services.s3.configurations import Kind, check_prefix, config_id, given_document, malformed
+from opentrail.services.s3.configurations import Kind, check_prefix, config_id, given_document
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.encryption import not_implemented
 from opentrail.state import Unit
 
-INVENTORY = Kind("inventory", "InventoryConfiguration", "InventoryConfigurationList")
+INVENTORY = Kind("inventory", "Inventory")
 FORMATS = frozenset({"CSV", "ORC", "Parquet"})
 FIELDS = tuple(column.field for column in OPTIONAL)
 UNBUILT_FIELDS = frozenset(

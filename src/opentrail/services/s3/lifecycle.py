@@ -8,7 +8,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import LIFECYCLE
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, put_document
+from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
 from opentrail.services.s3.lifecycle_check import check_minimum, check_rules
 from opentrail.services.s3.mfa_delete import ON
 from opentrail.services.s3.objects import bucket_of
@@ -33,7 +33,7 @@ async def put_bucket_lifecycle_configuration(call: Call, unit: Unit) -> Shape:
         raise AwsError("InvalidBucketState", message, 409)
     given = call.input.get("LifecycleConfiguration")
     if given is None:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     rules = given.get("Rules") or []
     check_rules(rules)
     minimum = check_minimum(call.input.get(MINIMUM))

@@ -13,6 +13,7 @@ from typing import Any
 
 from opentrail.call import Shape
 from opentrail.errors import AwsError
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.lifecycle_rules import ALL_128K, BY_CLASS, DEPTH, Filter, read_filter
 
 RULES_MAX = 1_000
@@ -60,10 +61,6 @@ def _invalid(message: str) -> AwsError:
     return AwsError("InvalidRequest", message, 400)
 
 
-def _malformed() -> AwsError:
-    return AwsError("MalformedXML", "", 400)
-
-
 def _argument(message: str, **fields: str) -> AwsError:
     return AwsError("InvalidArgument", message, 400, headers=None, **fields)
 
@@ -78,9 +75,9 @@ def _check_ids(rules: Sequence[Shape]) -> None:
 
 def _check_rule(rule: Shape, second: bool) -> None:
     if rule.get("Status") not in ("Enabled", "Disabled"):
-        raise _malformed()
+        raise malformed()
     if rule.get("Prefix") is None and rule.get("Filter") is None:
-        raise _malformed()
+        raise malformed()
     if second and rule.get("Prefix") is not None:
         message = "Base level prefix cannot be used in Lifecycle V2, prefixes are only supported in the Filter."
         raise _invalid(message)
@@ -104,11 +101,11 @@ def _shown(found: Filter) -> str:
 def _check_filter(rule: Shape) -> None:
     given: dict[str, Any] = rule.get("Filter") or {}
     if len(given) > 1 or ("And" in given and not given["And"]):
-        raise _malformed()
+        raise malformed()
     inner = given.get("And") or given
     tags = inner.get("Tags") or ([inner["Tag"]] if "Tag" in inner else [])
     if any(not tag.get("Key") or "Value" not in tag for tag in tags):
-        raise _malformed()
+        raise malformed()
     if len(tags) > TAGS_MAX:
         raise _invalid(f"The number of tags in a filter must not exceed {TAGS_MAX}.")
     if len({tag["Key"] for tag in tags}) != len(tags):
@@ -132,7 +129,7 @@ def _check_expiration(given: Shape | None, found: Filter) -> None:
     if given is None:
         return
     if len(given) != 1:
-        raise _malformed()
+        raise malformed()
     if "Days" in given and given["Days"] <= 0:
         raise _argument("'Days' for Expiration action must be a positive integer")
     if "Date" in given:
@@ -158,7 +155,7 @@ def _check_transitions(rule: Shape, what: str) -> None:
     moves, expiration = rule.get("Transitions") or [], rule.get("Expiration") or {}
     for move in moves:
         if move.get("StorageClass") not in CLASSES or ("Days" in move) == ("Date" in move):
-            raise _malformed()
+            raise malformed()
         if "Date" in move:
             _check_midnight(move["Date"])
     forms = {form for each in (expiration, *moves) for form in ("Days", "Date") if form in each}
@@ -177,14 +174,14 @@ def _check_noncurrent(rule: Shape, second: bool, what: str) -> None:
     action = "NoncurrentVersionTransition"
     for move in moves:
         if move.get("StorageClass") not in CLASSES or "NoncurrentDays" not in move:
-            raise _malformed()
+            raise malformed()
         _check_newer(move, second)
     _check_order(moves, "NoncurrentDays", action, what)
     if expiration is None:
         return
     days = expiration.get("NoncurrentDays")
     if days is None:
-        raise _malformed()
+        raise malformed()
     if days <= 0:
         raise _argument("'NoncurrentDays' for NoncurrentVersionExpiration action must be a positive integer")
     _check_newer(expiration, second)
@@ -227,7 +224,7 @@ def _check_abort(given: Shape | None, found: Filter) -> None:
         return
     days = given.get("DaysAfterInitiation")
     if days is None:
-        raise _malformed()
+        raise malformed()
     if days <= 0:
         message = "'DaysAfterInitiation' for AbortIncompleteMultipartUpload action must be a positive integer"
         raise _argument(message)

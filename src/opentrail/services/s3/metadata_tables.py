@@ -10,7 +10,7 @@ from __future__ import annotations
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.service import Service
-from opentrail.services.s3.configurations import malformed
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 

@@ -8,21 +8,14 @@ from __future__ import annotations
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.service import Service
-from opentrail.services.s3.configurations import (
-    Kind,
-    check_filter,
-    delete_configuration,
-    get_configuration,
-    given_document,
-    list_configurations,
-    malformed,
-    put_configuration,
-)
+from opentrail.services.s3.configurations import Kind, check_filter, given_document, put_configuration, register_rest
+from opentrail.services.s3.documents import malformed
 from opentrail.state import Unit
 
-METRICS = Kind("metrics", "MetricsConfiguration", "MetricsConfigurationList")
+METRICS = Kind("metrics", "Metrics")
 
 family = Service("s3")
+register_rest(family, METRICS, "Remove a metrics configuration.")
 
 
 @family.operation("PutBucketMetricsConfiguration")
@@ -38,21 +31,3 @@ async def put_bucket_metrics_configuration(call: Call, unit: Unit) -> Shape:
     put_configuration(call, unit, METRICS, document)
     call.status = 204
     return {}
-
-
-@family.operation("GetBucketMetricsConfiguration")
-async def get_bucket_metrics_configuration(call: Call, unit: Unit) -> Shape:
-    """One metrics configuration."""
-    return get_configuration(call, unit, METRICS)
-
-
-@family.operation("ListBucketMetricsConfigurations")
-async def list_bucket_metrics_configurations(call: Call, unit: Unit) -> Shape:
-    """The metrics configurations of a bucket, a hundred a page."""
-    return list_configurations(call, unit, METRICS)
-
-
-@family.operation("DeleteBucketMetricsConfiguration")
-async def delete_bucket_metrics_configuration(call: Call, unit: Unit) -> Shape:
-    """Remove a metrics configuration."""
-    return delete_configuration(call, unit, METRICS)

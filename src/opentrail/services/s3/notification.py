@@ -21,7 +21,7 @@ from opentrail.rows.s3 import Bucket
 from opentrail.rows.s3_event import EVENTS, bucket_arn, trial_message
 from opentrail.rows.s3_notices import KIND, MEMBERS, affixes, as_s3, sending
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, put_document
+from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -43,7 +43,7 @@ async def put_bucket_notification_configuration(call: Call, unit: Unit) -> Shape
     bucket = bucket_of(call, unit)
     given = call.input.get("NotificationConfiguration")
     if given is None:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     document, chosen = _checked(unit, given)
     if not document:
         drop_document(unit, bucket, KIND)
@@ -98,7 +98,7 @@ def _wrong(message: str, **fields: str) -> AwsError:
 def _check_entry(entry: Mapping[str, Any], member: str) -> None:
     arn, events = entry.get(member), entry.get("Events")
     if not arn or not events or len(entry.get("Id") or "") > ID_CHARS_MAX:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     found = _ARN.fullmatch(arn)
     if found is None or found[1] != _SERVICES[member]:
         raise _wrong("The ARN is not well formed", ArgumentName=arn, ArgumentValue="null")

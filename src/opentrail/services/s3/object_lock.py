@@ -16,7 +16,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3 import lock_rules
-from opentrail.services.s3.documents import document_text, drop_document, put_document
+from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
 from opentrail.services.s3.objects import bucket_of, readable_version
 from opentrail.services.s3.required_digest import require_digest
 from opentrail.services.s3.versions import replace_version
@@ -35,7 +35,7 @@ async def put_object_lock_configuration(call: Call, unit: Unit) -> Shape:
     bucket = bucket_of(call, unit)
     given = call.input.get("ObjectLockConfiguration") or {}
     if given.get("ObjectLockEnabled") != "Enabled":
-        raise _malformed()
+        raise malformed()
     rule = _default_retention(given["Rule"]) if given.get("Rule") is not None else None
     if bucket.versioning != "Enabled":
         message = "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
@@ -50,10 +50,6 @@ async def put_object_lock_configuration(call: Call, unit: Unit) -> Shape:
     return {}
 
 
-def _malformed() -> AwsError:
-    return AwsError("MalformedXML", "", 400)
-
-
 def _default_retention(rule: Shape) -> Shape:
     """The DefaultRetention of a rule: a mode, and either days or years."""
     retention = rule.get("DefaultRetention") or {}
@@ -61,7 +57,7 @@ def _default_retention(rule: Shape) -> Shape:
         raise AwsError("NotImplemented", "", 501, Header="DefaultEventHold")
     days, years = retention.get("Days"), retention.get("Years")
     if retention.get("Mode") not in lock_rules.MODES or (days is None) == (years is None):
-        raise _malformed()
+        raise malformed()
     if (days or years or 0) <= 0:
         raise AwsError("InvalidRetentionPeriod", "Default retention period must be a positive integer value.", 400)
     if (days or 0) > DEFAULT_DAYS_MAX or (years or 0) > DEFAULT_YEARS_MAX:
@@ -101,13 +97,13 @@ def _retention(call: Call, unit: Unit) -> tuple[str, float]:
     """(mode, until) that the request sets; both empty for an empty document, which removes a retention."""
     given = call.input.get("Retention")
     if given is None:
-        raise _malformed()
+        raise malformed()
     if "EventHold" in given or "EventHoldDuration" in given:
         raise AwsError("NotImplemented", "", 501, Header="EventHold")
     if not given:
         return "", 0.0
     if given.get("Mode") not in lock_rules.MODES or "RetainUntilDate" not in given:
-        raise _malformed()
+        raise malformed()
     until = lock_rules.moment(given["RetainUntilDate"])
     if until <= unit.now:
         fields = {"ArgumentName": "RetainUntilDate", "ArgumentValue": lock_rules.java_date(until)}
@@ -143,7 +139,7 @@ async def put_object_legal_hold(call: Call, unit: Unit) -> Shape:
     lock_rules.require_lock(bucket)
     status = (call.input.get("LegalHold") or {}).get("Status")
     if status not in ("ON", "OFF"):
-        raise _malformed()
+        raise malformed()
     version = readable_version(call, unit, bucket)
     changed = replace(version, legal_hold=status == "ON", hold_at=unit.now)
     replace_version(unit, bucket, changed)

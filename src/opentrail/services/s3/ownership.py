@@ -11,6 +11,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Acl
 from opentrail.service import Service
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.grants import grants_others
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
@@ -36,7 +37,7 @@ async def put_bucket_ownership_controls(call: Call, unit: Unit) -> Shape:
     rules = (call.input.get("OwnershipControls") or {}).get("Rules") or []
     wanted = rules[0].get("ObjectOwnership") if len(rules) == 1 else None
     if wanted not in OWNERSHIPS:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     if wanted == "BucketOwnerEnforced":
         refuse_foreign_grants(bucket.acl)
     BUCKETS.put(unit, replace(bucket, ownership=wanted), bucket.name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from opentrail.call import Call, Shape
-from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS
 from opentrail.service import Service
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -26,6 +26,6 @@ async def put_bucket_request_payment(call: Call, unit: Unit) -> Shape:
     bucket = bucket_of(call, unit)
     payer = (call.input.get("RequestPaymentConfiguration") or {}).get("Payer")
     if payer not in ("BucketOwner", "Requester"):
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     BUCKETS.put(unit, replace(bucket, requester_pays=payer == "Requester"), bucket.name)
     return {}

@@ -13,6 +13,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3.archive import ARCHIVED, is_restored
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.lifecycle_rules import after_days
 from opentrail.services.s3.objects import bucket_of, readable_version
 from opentrail.services.s3.versions import replace_version
@@ -49,7 +50,7 @@ def _warm(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) -> Sha
     given = call.input.get("RestoreRequest") or {}
     tier = (given.get("GlacierJobParameters") or {}).get("Tier") or given.get("Tier") or "Standard"
     if "Days" in given or tier not in TIERS:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     if tier == "Expedited" and version.access_tier == "DEEP_ARCHIVE_ACCESS":
         raise AwsError("InvalidArgument", "Retrieval option is not supported by this storage class", 400)
     replace_version(unit, bucket, replace(version, access_tier="", warmed_at=unit.now))
@@ -66,5 +67,5 @@ def _request(call: Call) -> tuple[int, str]:
     days = given.get("Days")
     tier = (given.get("GlacierJobParameters") or {}).get("Tier") or given.get("Tier") or "Standard"
     if days is None or not 1 <= days <= DAYS_MAX or tier not in TIERS:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     return int(days), tier

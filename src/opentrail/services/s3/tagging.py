@@ -12,6 +12,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3.bucket_tags import refuse_old_tagging
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.objects import OBJECT_TAGS_MAX, bucket_of, check_tags, readable_version
 from opentrail.services.s3.versions import replace_version
 from opentrail.state import Unit
@@ -87,7 +88,7 @@ def read_tags(tagging: Mapping[str, Any] | None) -> Tags:
     """The pairs of a Tagging document; raises AwsError MalformedXML."""
     given = None if tagging is None else tagging.get("TagSet")
     if given is None or any("Key" not in tag or "Value" not in tag for tag in given):
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     return tuple((tag["Key"], tag["Value"]) for tag in given)
 
 

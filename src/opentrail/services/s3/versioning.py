@@ -9,6 +9,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, LIFECYCLE, Bucket
 from opentrail.rows.s3_replication import KIND as REPLICATION
 from opentrail.service import Service
+from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.mfa_delete import ON, require_mfa
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
@@ -39,7 +40,7 @@ async def put_bucket_versioning(call: Call, unit: Unit) -> Shape:
     if status is None and mfa is None:
         raise AwsError("IllegalVersioningConfigurationException", "", 400)
     if (status is not None and status not in STATUSES) or mfa not in (None, "Enabled", "Disabled"):
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     if ON in (mfa, bucket.mfa_delete):
         require_mfa(call, unit, bucket)
     if mfa == ON:

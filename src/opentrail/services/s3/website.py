@@ -15,7 +15,7 @@ import msgspec
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, put_document
+from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -66,7 +66,7 @@ async def put_bucket_website(call: Call, unit: Unit) -> Shape:
     bucket = bucket_of(call, unit)
     given = call.input.get("WebsiteConfiguration")
     if not given:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     if given.get("RedirectAllRequestsTo") is not None:
         _check_redirect_all(given)
     else:
@@ -117,7 +117,7 @@ def _check_redirect_all(given: Mapping[str, Any]) -> None:
         raise _refused("RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules.")
     target = given["RedirectAllRequestsTo"]
     if not target.get("HostName"):
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     _check_protocol(target)
 
 
@@ -142,7 +142,7 @@ def _check_documents(given: Mapping[str, Any]) -> None:
 def _check_rule(rule: Mapping[str, Any]) -> None:
     condition, redirect = rule.get("Condition"), rule.get("Redirect")
     if redirect is None:
-        raise AwsError("MalformedXML", "", 400)
+        raise malformed()
     if condition is not None:
         if not condition:
             without = "To redirect all requests without a condition, the condition element shouldn't be present."
