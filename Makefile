@@ -40,7 +40,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 imports: $(READY)
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --config importlinter.toml
 
 format: $(READY)
 	$(BIN)/ruff format

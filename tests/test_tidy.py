@@ -35,7 +35,7 @@ CLOCKS = re.compile(
 TIMES_OF_NOW = frozenset({"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "localtime", "sleep"})
 LEFT_OVER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:wo" + r"rk|home|root|Users)/")
-TEXT_FILES = ("*.py", "*.md", "*.toml", "*.json", "*.in", "*.lock", "*.svg", "Makefile", ".importlinter", "run")
+TEXT_FILES = ("*.py", "*.md", "*.toml", "*.json", "*.in", "*.lock", "*.svg", "Makefile", "run")
 OURS = ("src", "tests", "bench", "examples", "docs", "requirements", ".ci")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
