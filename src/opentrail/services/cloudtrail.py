@@ -8,6 +8,7 @@ from opentrail.services import (
     cloudtrail_insights,
     cloudtrail_logging,
     cloudtrail_organization,
+    cloudtrail_policies,
     cloudtrail_tags,
     cloudtrail_trails,
 )
@@ -19,6 +20,7 @@ FAMILIES = (
     cloudtrail_events,
     cloudtrail_insights,
     cloudtrail_tags,
+    cloudtrail_policies,
     cloudtrail_organization,
 )
 for family in FAMILIES:

@@ -137,13 +137,13 @@ def check_resource_arn(given: str) -> None:
         raise AwsError("CloudTrailARNInvalidException", f"The specified ARN is not valid: {given}.")
 
 
-def check_policy_resource(given: str) -> None:
-    """Raises what the operations on resource policies give: trails have none, and there is nothing else that could."""
+def policy_error(given: str) -> AwsError:
+    """What the operations on resource policies give: trails have none, and there is nothing else that could."""
     if _ARN.fullmatch(given):
-        raise AwsError("ResourceTypeNotSupportedException", "A trail cannot have a resource-based policy.")
+        return AwsError("ResourceTypeNotSupportedException", "A trail cannot have a resource-based policy.")
     if not _OTHER_ARN.fullmatch(given):
-        raise AwsError("ResourceARNNotValidException", f"The specified ARN is not valid: {given}.")
-    raise AwsError("ResourceNotFoundException", f"The specified resource was not found: {given}.")
+        return AwsError("ResourceARNNotValidException", f"The specified ARN is not valid: {given}.")
+    return AwsError("ResourceNotFoundException", f"The specified resource was not found: {given}.")
 
 
 def _name_error(message: str) -> AwsError:

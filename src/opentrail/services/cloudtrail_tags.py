@@ -8,12 +8,7 @@ from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.cloudtrail import TRAILS, Trail
 from opentrail.service import Service
-from opentrail.services.cloudtrail_checks import (
-    check_policy_resource,
-    check_resource_arn,
-    check_tag_count,
-    check_tags,
-)
+from opentrail.services.cloudtrail_checks import check_resource_arn, check_tag_count, check_tags
 from opentrail.services.cloudtrail_find import find_own_trail, find_trail, guard_trail
 from opentrail.state import Unit
 
@@ -96,29 +91,3 @@ def _as_resource(error: AwsError, arn: str) -> AwsError:
 def _put(trail: Trail, tags: dict[str, str], unit: Unit) -> None:
     trail = msgspec.structs.replace(trail, tags=tuple(tags.items()))
     TRAILS.put(unit, trail, trail.account_id, trail.home_region, trail.name)
-
-
-@service.guard("PutResourcePolicy", "GetResourcePolicy", "DeleteResourcePolicy")
-def guard_policy(call: Call, unit: Unit) -> list[Access]:
-    return guard_trail("ResourceArn", call)
-
-
-@service.operation("PutResourcePolicy")
-async def put_resource_policy(call: Call, unit: Unit) -> Shape:
-    """Refuse: only event data stores, channels and dashboards have policies, and there are none."""
-    check_policy_resource(call.input["ResourceArn"])
-    return {}
-
-
-@service.operation("GetResourcePolicy")
-async def get_resource_policy(call: Call, unit: Unit) -> Shape:
-    """Refuse: only event data stores, channels and dashboards have policies, and there are none."""
-    check_policy_resource(call.input["ResourceArn"])
-    return {}
-
-
-@service.operation("DeleteResourcePolicy")
-async def delete_resource_policy(call: Call, unit: Unit) -> Shape:
-    """Refuse: only event data stores, channels and dashboards have policies, and there are none."""
-    check_policy_resource(call.input["ResourceArn"])
-    return {}

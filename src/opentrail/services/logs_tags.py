@@ -27,61 +27,40 @@ def guard_resource(call: Call, unit: Unit) -> Sequence[Access]:
 
 
 @service.operation("TagResource")
-async def tag_resource(call: Call, unit: Unit) -> Shape:
+@service.operation("TagLogGroup")
+async def tag_group(call: Call, unit: Unit) -> Shape:
     """Add tags to a log group, or replace their values."""
     place, group = _named(call, unit)
-    return _put(unit, place, group, merged_tags(group.tags, call.input["tags"]))
+    GROUPS.put(unit, replace(group, tags=merged_tags(group.tags, call.input["tags"])), *place)
+    return {}
 
 
 @service.operation("UntagResource")
-async def untag_resource(call: Call, unit: Unit) -> Shape:
+@service.operation("UntagLogGroup")
+async def untag_group(call: Call, unit: Unit) -> Shape:
     """Remove tags from a log group."""
     place, group = _named(call, unit)
-    return _put(unit, place, group, _without(group.tags, call.input["tagKeys"]))
+    gone = call.input["tagKeys" if "resourceArn" in call.input else "tags"]
+    GROUPS.put(unit, replace(group, tags={key: tag for key, tag in group.tags.items() if key not in gone}), *place)
+    return {}
 
 
 @service.operation("ListTagsForResource")
-async def list_tags_for_resource(call: Call, unit: Unit) -> Shape:
+@service.operation("ListTagsLogGroup")
+async def list_tags(call: Call, unit: Unit) -> Shape:
     """List the tags of a log group."""
     return {"tags": _named(call, unit)[1].tags}
 
 
-@service.operation("TagLogGroup")
-async def tag_log_group(call: Call, unit: Unit) -> Shape:
-    """Add tags to a log group by its name."""
-    place, group = find_group(call, unit)
-    return _put(unit, place, group, merged_tags(group.tags, call.input["tags"]))
-
-
-@service.operation("UntagLogGroup")
-async def untag_log_group(call: Call, unit: Unit) -> Shape:
-    """Remove tags from a log group by its name."""
-    place, group = find_group(call, unit)
-    return _put(unit, place, group, _without(group.tags, call.input["tags"]))
-
-
-@service.operation("ListTagsLogGroup")
-async def list_tags_log_group(call: Call, unit: Unit) -> Shape:
-    """List the tags of a log group by its name."""
-    return {"tags": find_group(call, unit)[1].tags}
-
-
 def _named(call: Call, unit: Unit) -> tuple[Place, LogGroup]:
-    """The group of `resourceArn`; raises ResourceNotFoundException."""
+    """The group of `resourceArn`, or of `logGroupName`; raises ResourceNotFoundException."""
+    if "resourceArn" not in call.input:
+        return find_group(call, unit)
     place = place_of_arn(call, call.input["resourceArn"])
     group = GROUPS.get(unit, *place)
     if group is None:
         raise no_group()
     return place, group
-
-
-def _put(unit: Unit, place: Place, group: LogGroup, tags: dict[str, str]) -> Shape:
-    GROUPS.put(unit, replace(group, tags=tags), *place)
-    return {}
-
-
-def _without(tags: Mapping[str, str], gone: Sequence[str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if key not in gone}
 
 
 def merged_tags(before: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
