@@ -148,7 +148,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls. Reference: userIdentity, cloudtrail.md §2.
+    """Who calls. Source: CloudTrail user guide, "CloudTrail userIdentity element".
 
     `arn` of an AssumedRole is the `assumed-role` ARN, of a service empty. `principal_id` is the id the record shows
     (`AIDA…`, `AROA…:session`, the account id of root). `invoked_by` is set when an AWS service acts with this identity;

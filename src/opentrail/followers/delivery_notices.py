@@ -2,7 +2,7 @@
 
 The notice is written in the commit that delivers the file and gone in the commit that publishes the message, so that a
 crash loses neither and the message is sent once. What cannot be told is tried again for a day. Source of the message:
-cloudtrail.md §10.1. Knows nothing of lines or digests.
+CloudTrail user guide, "Configuring Amazon SNS notifications for CloudTrail". Knows nothing of lines or digests.
 """
 
 from __future__ import annotations

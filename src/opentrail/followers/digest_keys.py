@@ -17,7 +17,7 @@ from opentrail.rows.cloudtrail import SIGNING_KEY_PURPOSE, SIGNING_KEYS, Signing
 from opentrail.state import House, Unit
 
 VALIDITY_SECONDS = 30 * 86_400
-"""How long a key signs. Source: cloudtrail.md §5 (30-day windows)."""
+"""How long a key signs. Source: validity times of keys that ListPublicKeys gave on AWS."""
 _PUBLIC_EXPONENT = 65_537
 
 

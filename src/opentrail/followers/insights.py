@@ -3,7 +3,8 @@
 Reads lines for those accounts and regions where a trail has insight selectors; with none, lines are passed over unread.
 A closed minute is one commit: counts, events and the cursor, so that a crash counts nothing twice and tells nothing twice.
 A minute is closed by the first line of a later one, or by the clock when there is none. What becomes of the events is
-the business of delivery, history and rules, as with every line. Source: cloudtrail.md §14.
+the business of delivery, history and rules, as with every line. Source: CloudTrail user guide,
+"Working with CloudTrail Insights".
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The rules: reads every line, matches it against the rules of its bus, and writes what has to be delivered.
 
 A batch of lines is one commit: the cursor and the deliveries. So each (line, rule, target) is delivered once, whenever
-the process ends. Knows neither services nor kinds of targets. Source: cloudtrail reference §11 (which records become
-events) and events-codepipeline reference §2.
+the process ends. Knows neither services nor kinds of targets. Source: EventBridge user guide, "AWS service events
+delivered via AWS CloudTrail" (which records become events).
 """
 
 from __future__ import annotations

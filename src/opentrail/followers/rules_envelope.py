@@ -1,6 +1,7 @@
 """A line of the ledger → the EventBridge event it is, and what a target is sent of it.
 
-Pure but for the decoding of lines. Source: cloudtrail reference §11, events-codepipeline reference §2.3 and §2.5.
+Pure but for the decoding of lines. Source: EventBridge user guide, "AWS service events delivered via AWS
+CloudTrail" and "Amazon EventBridge input transformation"; events recorded on AWS.
 """
 
 from __future__ import annotations

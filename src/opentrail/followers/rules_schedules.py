@@ -1,8 +1,8 @@
 """Rules with a schedule: sends the "Scheduled Event" to their targets when they are due.
 
 What is due and its deliveries are one commit, so each time is sent once. A time that passed while no server was there is
-made up for within a short while, later ones are left out, as a clock that was not running. Source: events-codepipeline
-reference §2.3–2.4. Knows nothing of lines or patterns.
+made up for within a short while, later ones are left out, as a clock that was not running. Source: EventBridge
+user guide, "Creating a rule that runs on a schedule". Knows nothing of lines or patterns.
 """
 
 from __future__ import annotations

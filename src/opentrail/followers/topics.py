@@ -1,7 +1,8 @@
 """Spreads published messages: one delivery for each subscription that wants the message, a page to a commit.
 
 A page and how far the message has come are one commit, so that every subscriber gets one delivery, whenever the process
-ends. What is delivered how is `topics_lanes`' business. Source: reference §6.5.
+ends. What is delivered how is `topics_lanes`' business. Source: SNS developer guide,
+"Amazon SNS message delivery retries".
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 A trail with a log group has a task of its own, which reads lines from the trail's cursor and puts them as CloudTrail in the
 trail's role. The cursor moves in the very commit of PutLogEvents, so a crash neither loses nor repeats an event. Neither
 trails nor the delivery of log files wait for it. What CloudTrail itself did is delivered along with what others did, but is
-no reason to deliver: each delivery would be followed by another for ever. Source: cloudtrail.md §10.2.
+no reason to deliver: each delivery would be followed by another for ever. Source: CloudTrail user guide, "Sending
+events to CloudWatch Logs".
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from opentrail.rows.trail_log_groups import (
 from opentrail.state import House, Unit
 
 EVENT_BYTES_MAX: Final = 262_144
-"""Larger records are not sent. Source: cloudtrail.md §10.2."""
+"""Larger records are not sent. Source: CloudTrail user guide, "Quotas in AWS CloudTrail"."""
 BATCH_BYTES_MAX: Final = 1_000_000
 """Bytes of one PutLogEvents, with 26 for each event; a batch ends with the line that would exceed it."""
 BATCH_EVENTS_MAX: Final = 10_000

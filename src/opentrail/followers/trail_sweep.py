@@ -21,7 +21,7 @@ from opentrail.state import House, Table, Unit
 KEPT_SECONDS = 86_400.0
 """How long a replaced configuration is kept for readers that lag: EventBridge retries for a day."""
 UNDELIVERABLE_SECONDS = 30 * 86_400.0
-"""How long files of a deleted trail are tried. Source: cloudtrail.md §4.4."""
+"""How long files of a deleted trail are tried. Source: CloudTrail user guide, "How CloudTrail works"."""
 
 
 async def sweep(house: House, timelines: Timelines) -> None:

@@ -1,6 +1,6 @@
 """Array consistency: fields that share an array of objects must be satisfied by the same element of it.
 
-Knows leaves and tests, not pattern syntax. Source: events-codepipeline reference §1.3. Fields are taken in the order of
+Knows leaves and tests, not pattern syntax. Source: `PATTERNS.md`. Fields are taken in the order of
 their paths; a field's choice of a value fixes the elements of the arrays above it, and `exists: false` asks whether the
 field is missing from what is fixed by then.
 """

@@ -1,7 +1,8 @@
 """How much work the wildcards of one field can cause: the measure behind AWS's complexity limit.
 
 The complexity is the greatest number of wildcard prefixes that one value can match at a time: `*ab` after `ab` matches
-`*` and `*ab`, hence 2. Limit and measure: events-codepipeline reference §1.4. Knows nothing of patterns but their texts.
+`*` and `*ab`, hence 2. Limit and measure: event-ruler's, as AWS's answers show them. Knows nothing of patterns but
+their texts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Event JSON → its leaves under the paths that patterns ask for, each with its place in the arrays above it.
 
 Only the asked-for branches of an event are walked, without recursion, so the cost is that of the event's text whatever
-its depth. Knows nothing of patterns but their paths. Source: events-codepipeline reference §1.2–1.3.
+its depth. Knows nothing of patterns but their paths. Source: `PATTERNS.md`.
 """
 
 from __future__ import annotations

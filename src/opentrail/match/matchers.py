@@ -1,7 +1,7 @@
 """One entry of a pattern's value list → what it adds to the test of its field: literals and match expressions.
 
-Reads tokens in AWS's order so that the first mistake named is the one that AWS names (reference §1.4). Knows nothing of
-paths, events or $or.
+Reads tokens in AWS's order so that the first mistake named is the one that AWS names (errors recorded on AWS). Knows
+nothing of paths, events or $or.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Event patterns are judged while they are read, so which of two mistakes is named depends on the order of reading. This
 scanner therefore reads as AWS's does: a string counts as read only when its text is asked for, and a field name pulls
-the beginning of its value along (events-codepipeline reference §1.4; positions checked against errors recorded on AWS).
+the beginning of its value along (positions checked against errors recorded on AWS).
 It must not know what a pattern means.
 """
 

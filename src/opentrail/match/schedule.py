@@ -1,7 +1,7 @@
 """Schedule expressions of rules: `rate(5 minutes)` and `cron(0 12 * * ? *)`, checked and turned into points in time.
 
-Pure: the present is passed in. Times are UTC with the resolution of a minute. Source: events-codepipeline reference §2.4
-(38 expressions judged by AWS) and the EventBridge user guide for the wildcards.
+Pure: the present is passed in. Times are UTC with the resolution of a minute. Source: 38
+expressions judged by AWS; the EventBridge user guide, "Creating a rule that runs on a schedule", for the wildcards.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Leaf values and the tests that one value can pass: literals, ranges of numbers, addresses, texts.
 
 Knows nothing of events, paths or pattern syntax. All tests take time linear in the value (no backtracking). Source:
-events-codepipeline reference §1.1–1.3.
+`PATTERNS.md`.
 """
 
 from __future__ import annotations

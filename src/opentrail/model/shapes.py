@@ -79,7 +79,7 @@ class ShapeModel:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the models do not say about an operation. Source: cloudtrail.md §12, s3_event_map.tsv, IAM guide."""
+    """What the models do not say about an operation. Source: `model/overlays`, each with its own."""
 
     event_source: str
     """`s3.amazonaws.com`."""

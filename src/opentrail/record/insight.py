@@ -2,8 +2,9 @@
 
 CloudTrail compares each minute with the seven days before. How it judges is not published; the rule here is one sentence:
 a minute is unusual with more than three times as many calls as usual, and more than six standard deviations of a
-Poisson process above it, and it is over after five minutes in a row without that. Source: cloudtrail.md §14 (fields, pairs
-with a shared id, at most five attributions of a kind). Pure; knows no trail and no state.
+Poisson process above it, and it is over after five minutes in a row without that. Source: CloudTrail user guide,
+"Working with CloudTrail Insights" (fields, pairs with a shared id, at most five attributions of a kind). Pure; knows no
+trail and no state.
 """
 
 from __future__ import annotations

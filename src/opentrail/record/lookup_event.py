@@ -1,6 +1,6 @@
 """A record as LookupEvents shows and finds it: its attributes, which are an index of their own beside the record.
 
-Pure: a record in, attributes out. Source: cloudtrail.md §7.4 (Username, Resources).
+Pure: a record in, attributes out. Source: API reference, LookupEvents; events that AWS answered it with.
 """
 
 from __future__ import annotations

@@ -22,8 +22,10 @@ from opentrail.rows.organizations import LAST_STEP_KEY, MEMBERS, STEPS
 from opentrail.state import SCAN_PAGE
 
 GLOBAL_SOURCES = frozenset({"iam.amazonaws.com", "cloudfront.amazonaws.com", "route53.amazonaws.com"})
-"""Services whose events all lie in us-east-1 and are governed by IncludeGlobalServiceEvents. cloudtrail.md §4.3.
-STS is not among them: its regional events look the same, and leaving out evidence is the worse mistake."""
+"""Services whose events all lie in us-east-1 and are governed by IncludeGlobalServiceEvents.
+
+Source: CloudTrail user guide, "CloudTrail concepts". STS is not among them: its regional events look the same,
+and leaving out evidence is the worse mistake."""
 
 PLACES_MAX = 10_000
 """Accounts and regions of which it is remembered what Insight events are wanted."""

@@ -1,7 +1,7 @@
 """Trails that deliver to a log group as well: how far each has come, how it goes, and how CloudTrail acts in its role.
 
-Source: CloudTrail user guide, "Sending events to CloudWatch Logs"; cloudtrail.md §10.2. The session's name is the one that
-delivered records show. Times are epoch seconds. Knows nothing of when to deliver.
+Source: CloudTrail user guide, "Sending events to CloudWatch Logs". The session's name is the one that delivered records
+show. Times are epoch seconds. Knows nothing of when to deliver.
 """
 
 from __future__ import annotations

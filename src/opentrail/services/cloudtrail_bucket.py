@@ -2,8 +2,8 @@
 
 The check is the act: GetBucketAcl, then zero-byte markers where the log files will go, which stay behind even if the
 trail is refused. Both are tried, whatever the first says. That the bucket is there is found out first of all, before the
-topic's name is looked at. Source: cloudtrail.md §4.1, §7.3, §9. A Requester Pays bucket is refused by S3 itself, because
-CloudTrail's requests carry no `x-amz-request-payer`.
+topic's name is looked at. A Requester Pays bucket is refused by S3 itself, because CloudTrail's requests carry no
+`x-amz-request-payer`. Source: CloudTrail user guide, "Amazon S3 bucket policy for CloudTrail"; real records of CreateTrail.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from opentrail.rows.cloudtrail import DELIVERY_ACL, TrailConfig, as_cloudtrail
 from opentrail.state import Unit
 
 VALIDATION_MESSAGE = "CloudTrail validation message."
-"""What a topic is sent when a trail begins to use it. Source: cloudtrail.md §10.1."""
+"""What a topic is sent when a trail begins to use it. Source: messages recorded on AWS."""
 
 _ABSENT = frozenset({"NoSuchBucket", "404", "NotFound"})
 

@@ -1,7 +1,7 @@
 """What CloudTrail accepts as a name, an ARN, a bucket, a prefix or a tag, with the error it gives for the rest.
 
-Pure checks: they see text only and know neither the state nor other services. Source of rules and codes: cloudtrail.md
-§7.2, §7.3 and the documentation of the model's exceptions.
+Pure checks: they see text only and know neither the state nor other services. Source of rules and codes: CloudTrail
+user guide, "Naming requirements", and the documentation of the model's exceptions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Finding trails and writing their configuration: what all of CloudTrail's operations on a trail begin and end with.
 
 The members of an organization see its trails under the management account's ARN; none but CloudTrail's delegated
-administrators can change them. Source: cloudtrail.md §13; the model's documentation of GetTrail and UpdateTrail.
+administrators can change them. Source: user guide, "Creating a trail for an
+organization"; the model's documentation of GetTrail and UpdateTrail.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The check is the act: CloudTrail assumes the role and makes the trail's stream, which stays behind. Whether the role may
 also put events is asked of the permission check alone: an event that tells nothing has no place among the evidence. Source:
-cloudtrail.md §10.2; the sentences are AWS's.
+CloudTrail user guide, "Sending events to CloudWatch Logs"; the sentences are AWS's.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """CloudTrail's logging: started, stopped, chosen by event selectors, and how it is going.
 
-Source: cloudtrail.md §7.3, §8.
+Source: CloudTrail API reference; user guide, "Logging data events".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 CloudTrail asks Organizations and IAM in the caller's name, on the one road, so that these calls need the caller's
 permissions and leave their records (`invokedBy` CloudTrail). Source: CloudTrail user guide, "Creating a trail for an
-organization" and "Organization delegated administrator"; cloudtrail.md §13.
+organization" and "Organization delegated administrator".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""CloudTrail's tags on trails. Source: cloudtrail.md §7.3."""
+"""CloudTrail's tags on trails. Source: CloudTrail API reference, AddTags, RemoveTags, ListTags."""
 
 from __future__ import annotations
 

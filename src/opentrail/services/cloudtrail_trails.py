@@ -1,6 +1,6 @@
 """CloudTrail's trails: made, changed, removed and shown. A trail logs nothing until StartLogging.
 
-Source: cloudtrail.md §4.3, §7.3, §7.5.
+Source: CloudTrail API reference; user guide, "CloudTrail concepts" and "Quotas in AWS CloudTrail".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""EventBridge: event buses and who may put events on them. Source: the API model and the reference §2.1–2.2."""
+"""EventBridge: event buses and who may put events on them. Source: the API model; answers recorded on AWS."""
 
 from __future__ import annotations
 

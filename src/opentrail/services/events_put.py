@@ -1,4 +1,4 @@
-"""EventBridge: PutEvents. Source: the API model and the events-codepipeline reference §2.2–2.3.
+"""EventBridge: PutEvents. Source: EventBridge API reference, PutEvents; answers recorded on AWS.
 
 Each valid entry becomes one line of the ledger, durable with the record of the call; what is wrong with an entry is told
 in its place of the answer and leaves the others alone.

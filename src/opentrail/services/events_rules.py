@@ -1,4 +1,4 @@
-"""EventBridge: rules. Source: the API model (limits) and the events-codepipeline reference §2.2 (errors, defaults)."""
+"""EventBridge: rules. Source: the API model (limits); answers recorded on AWS (errors, defaults)."""
 
 from __future__ import annotations
 

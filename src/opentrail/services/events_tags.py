@@ -1,4 +1,4 @@
-"""EventBridge: tags on rules and buses. Source: the API model and the events-codepipeline reference §2.2."""
+"""EventBridge: tags on rules and buses. Source: EventBridge API reference, TagResource."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EventBridge: targets of rules. Source: the API model (limits) and the events-codepipeline reference §2.2 and §2.5."""
+"""EventBridge: targets of rules. Source: the API model (limits); answers recorded on AWS."""
 
 from __future__ import annotations
 

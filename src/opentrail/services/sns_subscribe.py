@@ -1,4 +1,4 @@
-"""SNS: beginning, confirming and ending subscriptions. Source: SNS API reference and the reference §6.5."""
+"""SNS: beginning, confirming and ending subscriptions. Source: SNS API reference and developer guide."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Target CodePipeline: starts an execution, in the same commit in which the delivery ends.
 
-Source: events-codepipeline reference §2.5–2.6. Knows nothing of rules; of pipelines only how to start one.
+Source: EventBridge user guide, "Amazon EventBridge targets". Knows nothing of rules; of pipelines only how to start one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Target topic: publishes the event, as it is and without a subject, in the commit in which the delivery ends.
 
-Source: events-codepipeline reference §2.6. The topic's policy must admit EventBridge, or the target has a role. Knows
-nothing of rules.
+The topic's policy must admit EventBridge, or the target has a role. Source: EventBridge user guide, "Using resource-based
+policies for Amazon EventBridge". Knows nothing of rules.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Target queue: sends the event in the commit in which the delivery ends. Also what dead-letter queues are reached by.
 
-Source: events-codepipeline reference §2.6. EventBridge acts as itself, so the queue's policy must admit it, or in the
-target's role when there is one. Knows nothing of rules.
+EventBridge acts as itself, so the queue's policy must admit it, or in the target's role when there is one. Source:
+EventBridge user guide, "Using resource-based policies for Amazon EventBridge". Knows nothing of rules.
 """
 
 from __future__ import annotations
