@@ -71,7 +71,7 @@ KEY_FILE = "server.key"
 DRAFTS = "drafts"
 """Where reports lie while they are written, in the data directory."""
 TIMEOUT_CHECK_SECONDS = 5.0
-LOCK_SECONDS_MAX = 3.0
+LOCK_SECONDS_MAX = 15.0
 """How long to wait for the end of the server before this one."""
 GC_THRESHOLDS = (20_000, 20, 100)
 """The defaults cost a tenth of the throughput, since calls that wait for the disk look long-lived."""
