@@ -59,11 +59,11 @@ def test_agrees_with_a_backtracking_matcher(pattern, text):
 
 
 def test_no_pattern_stalls():
-    started = time.perf_counter()
+    started = time.process_time()
     text = "a" * 1024
     for pattern in ("*a" * 5000, "a*" * 500 + "b", "*" * 10000, "?" * 1025, "*" + "a?" * 400 + "*b", "${" * 10000):
         assert glob(pattern, text) is (pattern == "*" * 10000)
-    assert time.perf_counter() - started < 5  # a pattern that backtracks takes hours
+    assert time.process_time() - started < 30  # a pattern that backtracks takes hours
 
 
 def test_variables_are_literal_text():

@@ -6,15 +6,13 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.clients.server_process import ACCOUNT, REGION, ServerProcess, key_of, user_key
+from tests.clients.waiting import until
 
-WAIT_SECONDS_MAX = 25.0
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
 NAME = "all-accounts"
 ARN = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{NAME}"
@@ -40,15 +38,6 @@ EVERYTHING = [
 ]
 
 
-def until(ready: Callable[[], Any]) -> Any:
-    """Wait for something that followers do."""
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not (found := ready()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.1)
-    return found
-
-
 def bucket_policy(*folders: str) -> str:
     """The documented policy of an organization trail's bucket."""
     service = {"Service": CLOUDTRAIL}
@@ -64,15 +53,6 @@ class Company:
     """The server and its organization. `refusals` makes the trail."""
 
     def __init__(self, directory: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.bound_url = f"http://127.0.0.1:{port}"
-        entries = [
-            {"id": OPEN, "account": ACCOUNT},
-            {"id": NARROW, "account": ACCOUNT, "vpc": "vpc-1", "policy": READS},
-            {"id": BOUND, "account": OTHER, "listen": f"127.0.0.1:{port}"},
-        ]
-        (directory / "endpoints.json").write_text(json.dumps({"endpoint": entries}))
         self.server = ServerProcess(
             directory,
             vpc_endpoints=str(directory / "endpoints.json"),
@@ -84,7 +64,7 @@ class Company:
 
     def found(self) -> None:
         """Start, and found the organization."""
-        self.server.start()
+        until(self._started)
         iam = self.server.client("iam")
         iam.create_user(UserName="admin")
         iam.attach_user_policy(UserName="admin", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
@@ -93,6 +73,25 @@ class Company:
         self.id = self.organizations.create_organization()["Organization"]["Id"]
         self.cloudtrail, self.s3 = self.client("cloudtrail"), self.client("s3")
         _, self.other = self.account([{"Key": "opentrail:account-id", "Value": OTHER}])
+
+    def _started(self) -> bool:
+        """With a port for the endpoint's own listener. A port that was free a moment ago may be somebody's by now."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.bound_url = f"http://127.0.0.1:{port}"
+        entries = [
+            {"id": OPEN, "account": ACCOUNT},
+            {"id": NARROW, "account": ACCOUNT, "vpc": "vpc-1", "policy": READS},
+            {"id": BOUND, "account": OTHER, "listen": f"127.0.0.1:{port}"},
+        ]
+        (self.server.directory / "endpoints.json").write_text(json.dumps({"endpoint": entries}))
+        try:
+            self.server.start()
+        except AssertionError:
+            if "address already in use" not in self.server.log().lower():
+                raise
+            return False
+        return True
 
     def client(self, service: str, key: tuple[str, ...] = (), **more: Any) -> Any:
         return self.server.client(service, key or self.admin, **more)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -16,13 +18,17 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
+from tests.clients.waiting import COMMAND_SECONDS_MAX, PATIENCE_SECONDS
+
 ROOT_KEY, ROOT_SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 ACCOUNT = "000000000000"
 OTHER_KEY, OTHER_SECRET = "AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY"
 OTHER_ACCOUNT = "111122223333"
 REGION = "us-east-1"
-START_SECONDS_MAX = 30.0
-STOP_SECONDS_MAX = 30.0
+START_SECONDS_MAX = 90.0
+STOP_SECONDS_MAX = 90.0
+_MAKING = threading.Lock()
+"""boto3's default session may not make two clients at once."""
 _URL = re.compile(r"listening on (https?://\S+)")
 TOOLS = Path(sys.executable).parent
 """Where the console scripts of the tests' own environment lie (`opentrail`, `aws`)."""
@@ -84,7 +90,7 @@ class ServerProcess:
 
     def metrics(self) -> str:
         """The page of metrics."""
-        with urllib.request.urlopen(f"{self.url}/_opentrail/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/_opentrail/metrics", timeout=PATIENCE_SECONDS) as answer:
             return str(answer.read().decode())
 
     def log(self) -> str:
@@ -125,17 +131,22 @@ class ServerProcess:
         **config: Any,
     ) -> Any:
         """A boto3 client; `key` is (id, secret) or (id, secret, token), `config` goes into botocore's Config."""
-        retries = {"retries": {"max_attempts": 0}, "connect_timeout": 10, "read_timeout": 60}
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=url or self.url,
-            aws_access_key_id=key[0],
-            aws_secret_access_key=key[1],
-            aws_session_token=key[2] if len(key) > 2 else None,
-            verify=verify,
-            config=Config(**{**retries, **config}),
-        )
+        patient = {
+            "retries": {"max_attempts": 0},
+            "connect_timeout": PATIENCE_SECONDS,
+            "read_timeout": 2 * PATIENCE_SECONDS,
+        }
+        with _MAKING:
+            return boto3.client(
+                service,
+                region_name=region,
+                endpoint_url=url or self.url,
+                aws_access_key_id=key[0],
+                aws_secret_access_key=key[1],
+                aws_session_token=key[2] if len(key) > 2 else None,
+                verify=verify,
+                config=Config(**{**patient, **config}),
+            )
 
     def environment(self, key: tuple[str, ...] = (ROOT_KEY, ROOT_SECRET), **extra: str) -> dict[str, str]:
         """The environment of a command-line client that shall talk to this server and to nobody else."""
@@ -162,11 +173,31 @@ class ServerProcess:
             env=self.environment(**extra),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=COMMAND_SECONDS_MAX,
             check=False,
         )
         assert done.returncode == status, f"aws {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
+
+
+def stored(server: ServerProcess, folder: str = "") -> dict[Path, int]:
+    """The files in a server's data directory, and their sizes. It may be at work: what goes away meanwhile is not there."""
+    found = {}
+    for directory, _, names in os.walk(server.directory / "data" / folder):
+        for name in names:
+            path = Path(directory, name)
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = path.stat().st_size
+    return found
+
+
+def contents(server: ServerProcess) -> bytes:
+    """Every byte in its data directory."""
+    found = []
+    for path in stored(server):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(path.read_bytes())
+    return b"".join(found)
 
 
 def key_of(answer: dict[str, Any]) -> tuple[str, str, str]:

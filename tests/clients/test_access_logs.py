@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 from tests.clients.server_process import ACCOUNT, ServerProcess
-
-DELIVERY_SECONDS_MAX = 20.0
+from tests.clients.waiting import until
 
 
 def log_bucket(s3: Any, source: str, target: str) -> None:
@@ -29,14 +27,16 @@ def log_bucket(s3: Any, source: str, target: str) -> None:
 
 def logged_keys(s3: Any, target: str, count: int) -> list[str]:
     """The keys of PutObjects in the log objects, once there are as many."""
-    deadline = time.monotonic() + DELIVERY_SECONDS_MAX
-    while True:
+    found: list[str] = []
+
+    def look() -> bool:
         listed = s3.list_objects_v2(Bucket=target, Prefix="access/").get("Contents", [])
         text = b"".join(s3.get_object(Bucket=target, Key=each["Key"])["Body"].read() for each in listed)
-        keys = [line.split(" ")[8] for line in text.decode().splitlines() if " REST.PUT.OBJECT " in line]
-        if len(keys) >= count or time.monotonic() > deadline:
-            return sorted(keys)
-        time.sleep(0.05)
+        found[:] = [line.split(" ")[8] for line in text.decode().splitlines() if " REST.PUT.OBJECT " in line]
+        return len(found) >= count
+
+    until(look, lambda: found)
+    return sorted(found)
 
 
 def test_what_is_done_to_a_bucket_arrives_in_its_log(server: ServerProcess, s3: Any, bucket: str):

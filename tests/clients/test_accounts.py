@@ -20,8 +20,8 @@ from tests.clients.server_process import (
     ServerProcess,
     user_key,
 )
-from tests.clients.test_cloudtrail import until
 from tests.clients.trail_log import TrailLog, new_trail
+from tests.clients.waiting import COMMAND_SECONDS_MAX, until
 
 MADE = "210987654321"
 OTHER = (OTHER_KEY, OTHER_SECRET)
@@ -29,7 +29,9 @@ OTHER = (OTHER_KEY, OTHER_SECRET)
 
 def opentrail(server: ServerProcess, *arguments: str) -> str:
     command = [sys.executable, "-c", "from opentrail.server.cli import main; main()", *arguments]
-    done = subprocess.run(command, env=server.environment(), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=server.environment(), capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -137,8 +139,7 @@ def test_regions(server: ServerProcess, cloudtrail: Any, trail: TrailLog, name: 
     assert server.client("events").list_rules(NamePrefix=name)["Rules"] == []
     record = trail.of(put)
     assert record["awsRegion"] == "eu-west-1"
-    folders = {key.split("/")[3] for key in trail.files()}
-    assert {REGION, "eu-west-1"} <= folders
+    until(lambda: {REGION, "eu-west-1"} <= {key.split("/")[3] for key in trail.files()})
     shadows = server.client("cloudtrail", region="eu-west-1")
     assert trail.arn in [each["TrailARN"] for each in shadows.describe_trails()["trailList"]]
     assert trail.arn not in [

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.server_process import ACCOUNT, REGION, ServerProcess
-from tests.clients.test_cloudtrail import until
 from tests.clients.trail_log import log_bucket_policy
+from tests.clients.waiting import until
 
 
 def test_s3(server: ServerProcess, tmp_path: Path, name: str) -> None:
@@ -83,7 +83,7 @@ def test_the_story(server: ServerProcess, s3: Any, name: str) -> None:
         found = json.loads(server.aws("cloudtrail", "lookup-events", "--lookup-attributes", attributes))
         return [each["EventName"] for each in found["Events"]]
 
-    assert "StartLogging" in until(looked_up)
+    until(lambda: "StartLogging" in looked_up())
     server.aws("cloudtrail", "delete-trail", "--name", name)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,18 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.clients.server_process import ACCOUNT, REGION, ServerProcess
-from tests.clients.trail_log import TrailLog, log_bucket_policy, new_trail
-
-WAIT_SECONDS_MAX = 25.0
-
-
-def until(ready: Callable[[], Any]) -> Any:
-    """Wait for something that followers do."""
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not (found := ready()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.1)
-    return found
+from tests.clients.trail_log import TrailLog, is_sealed, log_bucket_policy, new_trail
+from tests.clients.waiting import until
 
 
 def test_the_life_of_a_trail(s3: Any, cloudtrail: Any, name: str) -> None:
@@ -149,18 +137,14 @@ def validated(server: ServerProcess, s3: Any, cloudtrail: Any) -> Validated:
     trail = new_trail(s3, cloudtrail, "to-be-validated")
     until(lambda: len(trail.files()) >= 2 and len(trail.files("CloudTrail-Digest")) >= 2)
     cloudtrail.stop_logging(Name=trail.name)
-    until(lambda: "LatestDigestDeliveryTime" in cloudtrail.get_trail_status(Name=trail.name))
-
-    def named() -> bool:
-        """Every log file is named by a digest."""
-        texts = [
-            gzip.decompress(s3.get_object(Bucket=trail.bucket, Key=key)["Body"].read())
-            for key in trail.files("CloudTrail-Digest")
-        ]
-        told = {each["s3Object"] for text in texts for each in json.loads(text)["logFiles"]}
-        return told == set(trail.files()) and len(texts) >= 3
-
-    until(named)
+    until(lambda: is_sealed(server.directory / "data", trail.name))
+    assert "LatestDigestDeliveryTime" in cloudtrail.get_trail_status(Name=trail.name)
+    texts = [
+        gzip.decompress(s3.get_object(Bucket=trail.bucket, Key=key)["Body"].read())
+        for key in trail.files("CloudTrail-Digest")
+    ]
+    told = [each["s3Object"] for text in texts for each in json.loads(text)["logFiles"]]
+    assert sorted(told) == trail.files(), "every log file is named by a digest"
     return Validated(server, s3, trail, start)
 
 

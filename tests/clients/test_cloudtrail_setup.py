@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from tests.clients.server_process import ACCOUNT, OTHER_KEY, OTHER_SECRET, REGION, ServerProcess
 from tests.clients.trail_log import log_bucket_policy
+from tests.clients.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -131,7 +132,7 @@ def test_a_topic_is_tried_by_a_message(server: ServerProcess, s3: Any, cloudtrai
     )
     made = cloudtrail.create_trail(Name=name, S3BucketName=bucket, SnsTopicName=name)
     assert (made["SnsTopicName"], made["SnsTopicARN"]) == (name, topic)
-    [message] = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
+    [message] = until(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20).get("Messages"))
     assert message["Body"] == "CloudTrail validation message."
     assert "SnsTopicARN" not in cloudtrail.update_trail(Name=name, SnsTopicName="")
     cloudtrail.delete_trail(Name=name)

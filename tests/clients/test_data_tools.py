@@ -17,10 +17,13 @@ import pytest
 
 from tests.clients.environments import Unavailable, javascript_clients, python_clients
 from tests.clients.server_process import REGION, ROOT_KEY, ROOT_SECRET, ServerProcess
+from tests.clients.waiting import COMMAND_SECONDS_MAX
 
 
 def run(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+    )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.clients.server_process import ACCOUNT, REGION, ServerProcess
+from tests.clients.server_process import ACCOUNT, REGION
 from tests.clients.trail_log import new_trail
-
-WAIT_SECONDS_MAX = 100.0
-"""A minute has to pass before anybody can say that it was unusual."""
+from tests.clients.waiting import until
+from tests.faults.world import ClockedServer
 
 
 @pytest.fixture
-def quick(tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server that learns nothing before it tells."""
-    server = ServerProcess(tmp_path, insight_learning="0s").start()
+def quick(tmp_path: Path) -> Iterator[ClockedServer]:
+    """A server that learns nothing before it tells, and whose minutes are over when the test says so."""
+    server = ClockedServer(tmp_path, insight_learning="0s")
+    server.start()
     try:
         yield server
         assert server.stop() == 0
@@ -31,8 +30,7 @@ def quick(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_a_burst_is_found_everywhere(quick: ServerProcess) -> None:
+def test_a_burst_is_found_everywhere(quick: ClockedServer) -> None:
     s3, cloudtrail, sqs, events = (quick.client(name) for name in ("s3", "cloudtrail", "sqs", "events"))
     trail = new_trail(s3, cloudtrail, "main")
     kinds = [{"InsightType": "ApiCallRateInsight"}]
@@ -47,10 +45,8 @@ def test_a_burst_is_found_everywhere(quick: ServerProcess) -> None:
     iam = quick.client("iam")
     for number in range(30):
         iam.create_user(UserName=f"user-{number}")
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not (found := cloudtrail.lookup_events(EventCategory="insight")["Events"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    quick.step(70.0)
+    found = until(lambda: cloudtrail.lookup_events(EventCategory="insight")["Events"])
     told = json.loads(found[0]["CloudTrailEvent"])
     assert (found[0]["EventName"], found[0]["EventSource"]) == ("CreateUser", "iam.amazonaws.com")
     assert told["insightDetails"]["state"] == "Start"
@@ -61,9 +57,7 @@ def test_a_burst_is_found_everywhere(quick: ServerProcess) -> None:
     message = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"][0]
     envelope = json.loads(message["Body"])
     assert (envelope["source"], envelope["detail"]) == ("aws.cloudtrail", told)
-    while not (files := trail.files("CloudTrail-Insight")):
-        assert time.monotonic() < deadline + 30
-        time.sleep(0.2)
+    files = until(lambda: trail.files("CloudTrail-Insight"))
     assert f"{ACCOUNT}_CloudTrail-Insight_{REGION}_" in files[0]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.clients.server_process import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, OTHER_SECRET, user_key
+from tests.clients.server_process import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, OTHER_SECRET, contents, user_key
+from tests.clients.waiting import until
 
 CONTEXT = {"purpose": "test", "Aws:Odd": "x"}
 
@@ -62,14 +62,14 @@ def records(server: Any, event: str, wanted: int, **equal: Any) -> list[dict[str
     """The newest `wanted` records of an event whose requestParameters or resources mention `about`."""
     about = equal["about"]
     trail = server.client("cloudtrail")
-    for _ in range(100):
+
+    def look() -> list[dict[str, Any]]:
         found = trail.lookup_events(LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": event}])
         told = [json.loads(each["CloudTrailEvent"]) for each in found["Events"]]
         told = [each for each in told if about in json.dumps([each["requestParameters"], each.get("resources")])]
-        if len(told) >= wanted:
-            return told
-        time.sleep(0.02)
-    raise AssertionError(f"{event} of {about} is not recorded")
+        return told if len(told) >= wanted else []
+
+    return list(until(look, lambda: f"{event} of {about}"))
 
 
 def test_encrypt_and_decrypt(kms: Any, key: str) -> None:
@@ -290,9 +290,8 @@ def test_no_plaintext_lies_on_the_disk(server: Any, s3: Any, kms: Any, key: str,
     for kind in ("aws:kms", "aws:kms:dsse"):
         for size in (1, 10_000):
             s3.put_object(Bucket=bucket, Key=f"{kind}-{size}", Body=secrets[0] * size, ServerSideEncryption=kind)
-    data = server.directory / "data"
-    stored = b"".join(path.read_bytes() for path in data.rglob("*") if path.is_file())
-    assert bucket.encode() in stored
+    written = contents(server)
+    assert bucket.encode() in written
     for secret in secrets:
         for form in (secret, base64.b64encode(secret).rstrip(b"="), secret.hex().encode()):
-            assert form not in stored
+            assert form not in written

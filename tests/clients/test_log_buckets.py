@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from tests.clients.company import until
 from tests.clients.server_process import (
     ACCOUNT,
     OTHER_ACCOUNT,
@@ -25,7 +24,8 @@ from tests.clients.server_process import (
     TOOLS,
     ServerProcess,
 )
-from tests.clients.trail_log import log_bucket_policy
+from tests.clients.trail_log import is_sealed, log_bucket_policy
+from tests.clients.waiting import COMMAND_SECONDS_MAX, until
 
 pytestmark = pytest.mark.slow
 REGIONS = (REGION, "eu-west-1")
@@ -76,14 +76,15 @@ def test_two_accounts_and_two_regions_share_a_bucket(server: ServerProcess, name
             answer = rules.put_rule(Name=name, EventPattern='{"source":["x"]}')
             asked[answer["ResponseMetadata"]["RequestId"]] = (account, region)
 
-    def sealed() -> bool:
+    def delivered() -> bool:
         """Does a digest of each chain name a log file?"""
         found = documents(s3, bucket, "CloudTrail-Digest")
         return {(account, region) for account, region, said in found if said["logFiles"]} == set(asked.values())
 
-    until(sealed)
+    until(delivered)
     for key in KEYS.values():
         server.client("cloudtrail", key).stop_logging(Name=name)
+    until(lambda: is_sealed(server.directory / "data", name))
     places = []
     for account, region, said in documents(s3, bucket, "CloudTrail"):
         for record in said["Records"]:
@@ -139,8 +140,8 @@ def test_log_files_that_a_lifecycle_rule_expired(forgetful: ServerProcess) -> No
             "Expiration": {"Days": 1}}  # fmt: skip
     s3.put_bucket_lifecycle_configuration(Bucket="logs", LifecycleConfiguration={"Rules": [rule]})
     until(lambda: not first & {key for key, _ in listed(s3, "logs")})
-    s3.delete_bucket_lifecycle(Bucket="logs")
     known = named()
+    s3.delete_bucket_lifecycle(Bucket="logs")  # a call that is logged: one more file comes, and stays
     until(lambda: (named() - known) & {key for key, _ in listed(s3, "logs")})
     cloudtrail.stop_logging(Name="kept")
 
@@ -159,7 +160,9 @@ def test_log_files_that_a_lifecycle_rule_expired(forgetful: ServerProcess) -> No
         assert f"Log file\ts3://logs/{key}\tINVALID: not found" in said
     command = [TOOLS / "opentrail", "verify", "--trail-arn", arn_of(ACCOUNT, "kept"), "--json",
                "--ledger", forgetful.directory / "data"]  # fmt: skip
-    done = subprocess.run(command, env=forgetful.environment(), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=forgetful.environment(), capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+    )
     assert done.returncode == 1, done.stderr
     report = json.loads(done.stdout)
     missing = {each["file"] for each in report["findings"] if each["kind"] == "missing"}

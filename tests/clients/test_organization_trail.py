@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.clients.company import ARN, BUCKET, CLOUDTRAIL, NAME, Company, until
+from tests.clients.company import ARN, BUCKET, CLOUDTRAIL, NAME, Company
 from tests.clients.server_process import ACCOUNT
+from tests.clients.waiting import until
 
 pytestmark = pytest.mark.slow
 

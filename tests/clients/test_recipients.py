@@ -10,7 +10,8 @@ import pytest
 from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 
-from tests.clients.company import ACCOUNT, CLOUDTRAIL, OTHER, Company, until
+from tests.clients.company import ACCOUNT, CLOUDTRAIL, OTHER, Company
+from tests.clients.waiting import until
 
 pytestmark = pytest.mark.slow
 Record = dict[str, Any]
@@ -112,7 +113,8 @@ def test_a_service_calls_by_its_own_name(company: Company) -> None:
     """CloudTrail looks at its bucket before it delivers."""
 
     def looks() -> list[Record]:
-        return [each for each in company.records(ACCOUNT) if each["userIdentity"]["type"] == "AWSService"]
+        found = [each for each in company.records(ACCOUNT) if each["eventName"] == "GetBucketAcl"]
+        return [each for each in found if each["userIdentity"]["type"] == "AWSService"]
 
     look = until(looks)[0]
     assert look["userIdentity"] == {"type": "AWSService", "invokedBy": CLOUDTRAIL}

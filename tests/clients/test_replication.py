@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from typing import Any
 import pytest
 
 from tests.clients.server_process import ACCOUNT, ROOT_KEY, ROOT_SECRET, ServerProcess
-
-ARRIVAL_SECONDS_MAX = 20.0
+from tests.clients.waiting import until
 
 
 class Pair:
@@ -54,12 +52,13 @@ class Pair:
     def arrived(self) -> list[tuple[str, bytes]]:
         """(key, body) of all versions at the other server, oldest first, once there are as many as were put."""
         s3 = self.far.client("s3")
-        deadline = time.monotonic() + ARRIVAL_SECONDS_MAX
-        while True:
-            listed = s3.list_object_versions(Bucket="there", Prefix="k/").get("Versions", [])
-            if len(listed) >= len(self.versions) or time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
+        listed: list[dict[str, Any]] = []
+
+        def look() -> bool:
+            listed[:] = s3.list_object_versions(Bucket="there", Prefix="k/").get("Versions", [])
+            return len(listed) >= len(self.versions)
+
+        until(look, lambda: f"{len(listed)} of {len(self.versions)}")
         listed.sort(key=lambda each: each["VersionId"])
         return [
             (each["Key"], s3.get_object(Bucket="there", Key=each["Key"], VersionId=each["VersionId"])["Body"].read())
@@ -68,12 +67,12 @@ class Pair:
 
     def status(self, key: str) -> str:
         s3 = self.near.client("s3")
-        deadline = time.monotonic() + ARRIVAL_SECONDS_MAX
-        while True:
+
+        def look() -> str:
             found = str(s3.head_object(Bucket="source", Key=key)["ReplicationStatus"])
-            if found != "PENDING" or time.monotonic() > deadline:
-                return found
-            time.sleep(0.05)
+            return "" if found == "PENDING" else found
+
+        return str(until(look))
 
 
 def _made(directory: Path) -> Path:
@@ -112,9 +111,7 @@ def test_objects_go_to_another_server(pair: Pair):
     assert pair.status("a b/é") == "COMPLETED"
     assert far.get_object_tagging(Bucket="there", Key="a b/é")["TagSet"] == [{"Key": "n", "Value": "w"}]
     near.delete_object(Bucket="source", Key="a b/é")
-    deadline = time.monotonic() + ARRIVAL_SECONDS_MAX
-    while not far.list_object_versions(Bucket="there").get("DeleteMarkers") and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: far.list_object_versions(Bucket="there").get("DeleteMarkers"))
     assert len(far.list_object_versions(Bucket="there")["DeleteMarkers"]) == 1
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.server_process import ServerProcess
+from tests.clients.server_process import ServerProcess, stored
+from tests.clients.waiting import until
 
 MIB = 1024 * 1024
-WAIT_SECONDS_MAX = 20.0
 
 
 def blobs(server: ServerProcess) -> list[Path]:
     """Files of a size that only this test writes."""
-    found = (server.directory / "data").rglob("*")
-    return [path for path in found if path.is_file() and path.stat().st_size == MIB - 7]
+    return [path for path, size in stored(server).items() if size == MIB - 7]
 
 
 def test_annotations(server: ServerProcess, s3: Any, bucket: str) -> None:
@@ -39,10 +37,7 @@ def test_annotations(server: ServerProcess, s3: Any, bucket: str) -> None:
     s3.copy_object(Bucket=bucket, Key="copy", CopySource=key)
     assert len(blobs(server)) == 2
     s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "a key"}, {"Key": "copy"}]})
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while blobs(server):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not blobs(server))
 
 
 def test_many_at_once(server: ServerProcess, bucket: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.clients.server_process import ACCOUNT, ServerProcess
+from tests.clients.waiting import until
 
 BOUNDARY = "opentrail-boundary"
 LARGE = 3 * 1024 * 1024
@@ -94,6 +95,12 @@ def test_a_website(server: ServerProcess, s3: Any, bucket: str) -> None:
     assert send(server, "DELETE", "/docs/", host=host).status == 405
 
 
+def received(sqs: Any, url: str, most: int = 1) -> list[Any]:
+    """The next messages, as soon as there are any."""
+    given = {"QueueUrl": url, "MaxNumberOfMessages": most, "WaitTimeSeconds": 20}
+    return list(until(lambda: sqs.receive_message(**given).get("Messages")))
+
+
 def test_a_queue_is_told(server: ServerProcess, s3: Any, bucket: str) -> None:
     sqs = server.client("sqs")
     arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:{bucket}"
@@ -114,9 +121,7 @@ def test_a_queue_is_told(server: ServerProcess, s3: Any, bucket: str) -> None:
     s3.delete_object(Bucket=bucket, Key="a b")
     bodies: list[dict[str, Any]] = []
     while len(bodies) < 3:
-        got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=10).get("Messages", [])
-        assert got, bodies
-        for message in got:
+        for message in received(sqs, url, 10):
             bodies.append(json.loads(message["Body"]))
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     assert [body["Event"] for body in bodies if "Event" in body] == ["s3:TestEvent"]
@@ -147,7 +152,7 @@ def test_a_rule_sees_the_event(server: ServerProcess, s3: Any, bucket: str) -> N
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
     for key in ("out/a", "in/b"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"12")
-    (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=15)["Messages"]
+    (message,) = received(sqs, url)
     event = json.loads(message["Body"])
     assert (event["detail"]["object"]["key"], event["detail"]["object"]["size"]) == ("in/b", 2)
     assert (event["account"], event["region"], event["resources"]) == (ACCOUNT, "us-east-1", [f"arn:aws:s3:::{bucket}"])

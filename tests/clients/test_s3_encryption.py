@@ -14,7 +14,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from tests.clients.server_process import ServerProcess
+from tests.clients.server_process import ServerProcess, contents
 from tests.clients.trail_log import TrailLog, new_trail
 
 MIB = 1024**2
@@ -69,12 +69,6 @@ def opening(kind: str) -> dict[str, Any]:
     return CUSTOMER if kind == "sse-c" else {}
 
 
-def lying_about(server: ServerProcess) -> bytes:
-    files = [path for path in (server.directory / "data").rglob("*") if path.is_file()]
-    assert files
-    return b"".join(path.read_bytes() for path in files)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", SIZES)
 def test_whole_objects_parts_ranges_and_copies(s3: Any, bucket: str, kind: str, size: int):
@@ -100,7 +94,7 @@ def test_nothing_readable_lies_on_the_disk_and_all_of_it_opens_after_a_restart(
     before.create_bucket(Bucket="open")
     before.put_object(Bucket="open", Key="k", Body=b"readable for all " * 10)
     assert encrypting.stop() == 0
-    found = lying_about(encrypting) + encrypting.log().encode()
+    found = contents(encrypting) + encrypting.log().encode()
     assert b"readable for all" in found
     for secret in (MARK, KEY, ENCODED_KEY, KEY_MD5):
         assert secret not in found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.clients.server_process import ServerProcess
+from tests.clients.waiting import until
 
-WAIT_SECONDS_MAX = 20.0
 ACCOUNT = "000000000000"
 
 
@@ -56,12 +55,14 @@ def test_an_inventory_is_delivered_day_by_day(quick: ServerProcess, name: str):
     s3.put_bucket_policy(Bucket=target, Policy=policy)
     s3.put_object(Bucket=name, Key="k", Body=b"bytes")
     s3.put_bucket_inventory_configuration(Bucket=name, Id="all", InventoryConfiguration=inventory(target))
-    deadline, keys = time.monotonic() + WAIT_SECONDS_MAX, []
-    while len([key for key in keys if "/data/" in key]) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
+
+    def two_days() -> list[str]:
+        """All keys, once there are two lists."""
         keys = [each["Key"] for each in s3.list_objects_v2(Bucket=target).get("Contents", [])]
+        return keys if sum("/data/" in key for key in keys) >= 2 else []
+
+    keys = until(two_days)
     data = [key for key in keys if "/data/" in key]
-    assert len(data) >= 2, "two days, two lists"
     text = gzip.decompress(s3.get_object(Bucket=target, Key=data[0])["Body"].read()).decode()
     assert text.startswith(f'"{name}","k","5",')
     assert any(key.endswith("/symlink.txt") for key in keys)

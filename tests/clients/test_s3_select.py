@@ -7,7 +7,6 @@ import gzip
 import io
 import os
 import socket
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from botocore.exceptions import ClientError, EventStreamError
 from opentrail.query.channel import QUERIES_MAX
 from tests.clients.server_process import OTHER_KEY, OTHER_SECRET, ServerProcess, user_key
 from tests.clients.trail_log import TrailLog
+from tests.clients.waiting import until
 from tests.hostile.raw import Line, signed_bytes
 
 ROWS = 60_000
@@ -343,10 +343,7 @@ def test_a_client_that_goes_away_leaves_nothing_behind(server: ServerProcess, s3
     assert refusal(s3, table, "small.csv", "SELECT 1 FROM S3Object") == ("Busy", 503)
     for line in lines:
         line.__exit__()
-    until = time.monotonic() + 20
-    while children(server) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert children(server) == []
+    until(lambda: children(server) == [])
     assert result(select(s3, table, "small.csv", "SELECT id FROM S3Object")) == b"1\n2\n"
 
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from tests.clients.server_process import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, OTHER_SECRET, REGION, ServerProcess
 from tests.clients.trail_log import log_bucket_policy
+from tests.clients.waiting import PATIENCE_SECONDS, until
 
-WAIT = 15
 ONE_RETRY = json.dumps({"healthyRetryPolicy": {"numRetries": 1, "minDelayTarget": 1, "maxDelayTarget": 1}})
 
 
@@ -59,11 +59,10 @@ def queue_arn(name):
     return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
 
 
-def next_message(sqs, url, seconds=WAIT):
-    found = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=seconds, MessageAttributeNames=["All"])
-    [message] = found.get("Messages", [None])
-    if message is not None:
-        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+def next_message(sqs, url):
+    given = {"QueueUrl": url, "WaitTimeSeconds": 20, "MessageAttributeNames": ["All"]}
+    [message] = until(lambda: sqs.receive_message(**given).get("Messages"))
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     return message
 
 
@@ -103,7 +102,7 @@ class Endpoint:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def next(self):
-        return self.got.get(timeout=WAIT)
+        return self.got.get(timeout=PATIENCE_SECONDS)
 
     def close(self):
         self.server.shutdown()
@@ -300,7 +299,7 @@ def test_a_queue_that_does_not_admit_sns_gets_nothing(sns, sqs, topic, queue, na
     sns.publish(TopicArn=topic, Message="x")
     got = next_message(sqs, queue)
     assert got["MessageAttributes"]["ErrorMessage"]["StringValue"].startswith("AccessDenied")
-    assert next_message(sqs, closed, 0) is None
+    assert "Messages" not in sqs.receive_message(QueueUrl=closed)
 
 
 def test_topics(sns, topic, name):
@@ -540,7 +539,9 @@ def test_what_was_published_survives_a_crash(tmp_path):
         url = sqs.get_queue_url(QueueName="q")["QueueUrl"]
         got = []
         while len(got) < len(sent):
-            found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=5).get("Messages", [])
+            # what was received stays so to the end, however long that takes
+            given = {"QueueUrl": url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20, "VisibilityTimeout": 3_600}
+            found = sqs.receive_message(**given).get("Messages", [])
             assert found, f"{len(got)} of {len(sent)}"
             got += [json.loads(each["Body"])["MessageId"] for each in found]
         assert sorted(got) == sorted(sent)

@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.clients.server_process import ACCOUNT, REGION, ServerProcess
-from tests.clients.test_cloudtrail import until
 from tests.clients.trail_log import log_bucket_policy, new_trail
+from tests.clients.waiting import until
 
 ROOT = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*", "Resource": "*"}
 

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -25,7 +26,8 @@ from tests.clients.server_process import (
     key_of,
     user_key,
 )
-from tests.clients.trail_log import DELIVERED_SECONDS_MAX, Record, TrailLog, new_trail
+from tests.clients.trail_log import Record, TrailLog, new_trail
+from tests.clients.waiting import until
 
 ANYTHING = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -84,7 +86,7 @@ def test_every_member_of_a_record(server: ServerProcess, s3: Any, trail: TrailLo
     )
     record = trail.of(answer)
     assert list(record) == [name for name in ORDER if name in record]
-    moment = time.mktime(time.strptime(record["eventTime"], "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
+    moment = datetime.fromisoformat(record["eventTime"]).timestamp()
     assert before - 1 <= moment <= time.time() + 1
     assert UUID.fullmatch(record["eventID"])
     meta = answer["ResponseMetadata"]
@@ -235,7 +237,6 @@ def test_nobody(server: ServerProcess, s3: Any, trail: TrailLog, place: str) -> 
 def test_a_service(s3: Any, cloudtrail: Any, trail: TrailLog, name: str) -> None:
     """CloudTrail itself, when it delivers another trail's log file."""
     second = new_trail(s3, cloudtrail, name)
-    trail.find(eventName="PutObject", sourceIPAddress="cloudtrail.amazonaws.com")
     cloudtrail.delete_trail(Name=name)
     for event, read_only in (("PutObject", False), ("GetBucketAcl", True)):
         record = by_cloudtrail(trail, event, second.bucket)[-1]
@@ -251,18 +252,18 @@ def test_a_service(s3: Any, cloudtrail: Any, trail: TrailLog, name: str) -> None
 
 def by_cloudtrail(trail: TrailLog, event: str, bucket: str) -> list[Any]:
     """CloudTrail's own calls on one bucket; the server is shared with other tests, and with their trails. Waits for one."""
-    deadline = time.monotonic() + DELIVERED_SECONDS_MAX
-    while True:
-        found = cloudtrails_calls(trail, event, bucket)
-        if found or time.monotonic() > deadline:
-            return found
-        time.sleep(0.2)
+
+    def look() -> list[Any]:
         trail.refresh()
+        return cloudtrails_calls(trail, event, bucket)
+
+    return list(until(look))
 
 
 def cloudtrails_calls(trail: TrailLog, event: str, bucket: str) -> list[Any]:
     """Those that are delivered."""
-    found = trail.find(eventName=event, sourceIPAddress="cloudtrail.amazonaws.com")
+    found = [record for record in trail.records if record["eventName"] == event]
+    found = [record for record in found if record["sourceIPAddress"] == "cloudtrail.amazonaws.com"]
     return [record for record in found if record["requestParameters"]["bucketName"] == bucket]
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.company import ARN, BUCKET, Company, Record, until
+from tests.clients.company import ARN, BUCKET, Company, Record
 from tests.clients.server_process import ACCOUNT, TOOLS
+from tests.clients.waiting import COMMAND_SECONDS_MAX, until
 
 pytestmark = pytest.mark.slow
 AWAY = "eu-west-1"
@@ -29,7 +30,12 @@ def verified(company: Company) -> tuple[int, Record]:
         company.server.directory / "data",
     ]
     done = subprocess.run(
-        command, env=company.server.environment(company.admin), capture_output=True, text=True, timeout=60, check=False
+        command,
+        env=company.server.environment(company.admin),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS_MAX,
+        check=False,
     )
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)

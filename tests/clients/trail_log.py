@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
+import sqlite3
+from pathlib import Path
 from typing import Any
 
+from opentrail.rows.cloudtrail import CHAINS
 from tests.clients.server_process import ACCOUNT, REGION
+from tests.clients.waiting import until
 
-DELIVERED_SECONDS_MAX = 25.0
 Record = dict[str, Any]
 
 
@@ -38,21 +40,35 @@ class TrailLog:
 
     def find(self, **wanted: str) -> list[Record]:
         """Records whose top-level members are these; waits until there is at least one."""
-        deadline = time.monotonic() + DELIVERED_SECONDS_MAX
-        while True:
-            found = [each for each in self.records if all(each.get(name) == value for name, value in wanted.items())]
-            if found:
-                return found
-            if time.monotonic() > deadline:
-                raise AssertionError(f"no record of {wanted} among {len(self.records)} delivered ones")
-            time.sleep(0.2)
+
+        def known() -> list[Record]:
+            return [each for each in self.records if all(each.get(name) == value for name, value in wanted.items())]
+
+        def look() -> list[Record]:
             self.refresh()
+            return known()
+
+        return known() or list(until(look, lambda: f"{wanted} among {len(self.records)} delivered records"))
 
     def of(self, answer: Record) -> Record:
         """The one record of an answered call, by the request id that the client got."""
         meta = answer["ResponseMetadata"]
         [record] = self.find(requestID=meta["RequestId"])
         return record
+
+
+def is_sealed(data: Path, name: str) -> bool:
+    """Has each chain of digests of a trail whose logging has ended had its last one, as the ledger in a data directory
+    tells? Nothing more will come then: no log file, no digest."""
+    connection = sqlite3.connect(f"file:{data / 'ledger.db'}?mode=ro", uri=True)
+    try:
+        first, behind = CHAINS.key(""), CHAINS.key("\x7f")
+        rows = connection.execute("SELECT value FROM kv WHERE key > ? AND key < ?", (first, behind)).fetchall()
+    finally:
+        connection.close()
+    chains = [CHAINS.decode(value) for (value,) in rows]
+    mine = [chain.closed for chain in chains if f"_{name}_" in chain.key]
+    return bool(mine) and all(mine)
 
 
 def log_bucket_policy(bucket: str, *accounts: str) -> str:

@@ -47,7 +47,7 @@ class Cluster:
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=60,
+            timeout=240,
         )
 
     def new_database(self) -> str:
@@ -83,4 +83,4 @@ def cluster() -> Cluster:
 def end_session(conninfo: str, session: int) -> None:
     """End another session, and wait until it has ended."""
     with psycopg.connect(conninfo, autocommit=True) as own:
-        own.execute("SELECT pg_terminate_backend(%s, 5000)", (session,))
+        own.execute("SELECT pg_terminate_backend(%s, 60000)", (session,))

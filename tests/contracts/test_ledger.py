@@ -211,7 +211,7 @@ async def test_reading_starts_behind_any_line(ledger):
 
 async def test_wait_returns_at_once_when_there_is_something(ledger):
     seq = await ledger.commit(Writes(), [record("x")])
-    assert await asyncio.wait_for(ledger.wait(seq - 1), 1) == seq
+    assert await asyncio.wait_for(ledger.wait(seq - 1), 60) == seq
 
 
 async def test_every_waiter_is_woken_by_what_it_waits_for(ledger):
@@ -219,10 +219,10 @@ async def test_every_waiter_is_woken_by_what_it_waits_for(ledger):
     waiters = await accepted(*[ledger.wait(head) for _ in range(3)], ledger.wait(head + 2))
     waiters[1].cancel()
     first = await ledger.commit(Writes(), [record("x")])
-    assert await asyncio.wait_for(asyncio.gather(waiters[0], waiters[2]), 1) == [first, first]
+    assert await asyncio.wait_for(asyncio.gather(waiters[0], waiters[2]), 60) == [first, first]
     assert not waiters[3].done()
     last = await ledger.commit(Writes(), [record("x")] * 2)
-    assert await asyncio.wait_for(waiters[3], 1) == last
+    assert await asyncio.wait_for(waiters[3], 60) == last
 
 
 # --- blobs

@@ -48,9 +48,9 @@ async def test_closing_makes_durable_what_was_accepted_and_then_refuses(engine, 
     tasks = [asyncio.ensure_future(ledger.commit(Writes(puts={space: b"v"}), [record("x")])) for _ in range(3)]
     await asyncio.sleep(0)
     await ledger.close()
-    assert sorted(await asyncio.wait_for(asyncio.gather(*tasks), 1)) == [task.result() for task in tasks]
+    assert sorted(await asyncio.wait_for(asyncio.gather(*tasks), 60)) == [task.result() for task in tasks]
     with pytest.raises(LedgerUnavailable):
-        await asyncio.wait_for(ledger.commit(Writes(), [record("late")]), 1)
+        await asyncio.wait_for(ledger.commit(Writes(), [record("late")]), 60)
 
 
 ENDLESS_COMMITS = """

@@ -35,7 +35,9 @@ def apply(model: dict[bytes, bytes], writes: Writes) -> None:
 
 
 @given(durable=st.lists(changes, max_size=3), pending=st.lists(changes, max_size=4), asked=queries)
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 async def test_scans_show_what_a_dict_would(ledger, durable, pending, asked):
     space = b"scan-%06d\0" % next(_rounds)
     model: dict[bytes, bytes] = {}

@@ -12,7 +12,9 @@ from botocore.config import Config
 from tests.crash.server import KEY
 
 REGION = "us-east-1"
-CONFIG = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=30)
+CONFIG = Config(
+    retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, connect_timeout=60, read_timeout=120
+)
 UNAVAILABLE = 503
 """The answer to a call that could not be made durable: it did not happen and is not recorded."""
 

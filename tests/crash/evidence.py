@@ -23,7 +23,7 @@ from tests.crash.book import REGION, Acknowledged, Book
 from tests.crash.server import KEY
 from tests.crash.things import BUCKET
 
-QUIET_SECONDS_MAX = 90.0
+QUIET_SECONDS_MAX = 180.0
 """How long the followers may take to catch up after the last restart."""
 SHOWN_MAX = 10
 LISTINGS = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions"})

@@ -18,7 +18,7 @@ from typing import Any
 from tests.clients.server_process import ACCOUNT, TOOLS, ServerProcess
 from tests.clients.trail_log import TrailLog, log_bucket_policy
 
-WAIT_SECONDS_MAX = 40.0
+WAIT_SECONDS_MAX = 120.0
 BUCKET = "faulty-logs"
 
 
@@ -114,7 +114,7 @@ class World:
     def _verified(self, since: str) -> None:
         command = [sys.executable, str(TOOLS / "opentrail"), "verify", "--trail-arn", self.trail.arn, "--json"]
         command += ["--ledger", str(self.server.directory / "data"), *(["--start-time", since] if since else [])]
-        done = subprocess.run(command, env=self.server.environment(), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=self.server.environment(), capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
         assert json.loads(done.stdout)["ledger"]["proven"] >= 3
 

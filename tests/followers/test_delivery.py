@@ -17,6 +17,7 @@ from opentrail.followers.delivery_notices import has_notices
 from opentrail.rows.cloudtrail import CURSORS, PLANNED
 from opentrail.state import Unit
 from tests.fakes.house import NOW
+from tests.fakes.virtual_time import in_virtual_time
 from tests.followers.trail_house import (
     ACCOUNT,
     BUCKET,
@@ -220,7 +221,7 @@ async def test_following_delivers_by_itself_and_another_trails_trouble_does_not_
     await invoke(house, "StartLogging", {"Name": "good"})
     house.road.refuse[BUCKET] = AwsError("AccessDenied", status=403)
     running = asyncio.ensure_future(DeliveryFollower(house).run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not objects(house.ledger, "/CloudTrail/"):
             await asyncio.sleep(0.01)
         await append(house, record("More"))
@@ -343,19 +344,20 @@ async def left_alone(house, seconds: float) -> int:
     return len(objects(house.ledger, "/CloudTrail/"))
 
 
+@in_virtual_time
 async def test_trails_that_log_each_others_buckets_echo_once_and_lose_nothing():
     house = trail_house(delivery_interval=0.02)
     for name in ("one", "two", "self"):
         given = {"SnsTopicName": "news", "RecursiveLogging": True, "S3BucketName": f"bucket-{name}"}
         await logging_trail(house, name, ALL_DATA, **given)
     await append(house, data_record("PutObject", "elsewhere", "key"))
-    assert await left_alone(house, 0.4) == 9, (
+    assert await left_alone(house, 60.0) == 9, (
         "each trail tells at once what is new, its delivery, and the look before it"
     )
-    assert await left_alone(house, 0.3) == 15, "what is quiet is forgotten by a restart: one echo more"
+    assert await left_alone(house, 60.0) == 15, "what is quiet is forgotten by a restart: one echo more"
     head = house.ledger.head()
     await append(house, record("Later"))
-    await left_alone(house, 0.4)
+    await left_alone(house, 60.0)
     delivered = Counter(key for _, key in deliveries(house, head))
     assert len(delivered) == 15
     for name in ("one", "two", "self"):
@@ -365,29 +367,31 @@ async def test_trails_that_log_each_others_buckets_echo_once_and_lose_nothing():
         assert {key: told[key] for key in delivered} == delivered, "every echo came along, once"
 
 
+@in_virtual_time
 async def test_echoes_alone_are_delivered_when_logging_ends():
     house = trail_house(delivery_interval=0.02)
     await logging_trail(house, "main", [ALL_DATA[0] | {"IncludeManagementEvents": False}], RecursiveLogging=True)
     await append(house, data_record("PutObject", "elsewhere", "key"))
-    await left_alone(house, 0.15)
+    await left_alone(house, 60.0)
     before = Counter(key for _, key in deliveries(house))
     await invoke(house, "StopLogging", {"Name": "main"})
-    await left_alone(house, 0.1)
+    await left_alone(house, 60.0)
     lines = [each for each in delivered_records(house.ledger) if each["userIdentity"]["type"] == "AWSService"]
     assert Counter(each["requestParameters"]["key"] for each in lines) == before
 
 
+@in_virtual_time
 async def test_the_delivery_of_access_logs_is_no_reason_to_deliver_but_comes_along():
     house = trail_house(delivery_interval=0.02)
     await logging_trail(house, "main", ALL_DATA)
-    await left_alone(house, 0.1)
+    await left_alone(house, 60.0)
     before = len(objects(house.ledger, "/CloudTrail/"))
     service = {"type": "AWSService", "invokedBy": "logging.s3.amazonaws.com"}
     await append(house, data_record("PutObject", "access-logs", "log", userIdentity=service))
-    await left_alone(house, 0.1)
+    await left_alone(house, 60.0)
     assert len(objects(house.ledger, "/CloudTrail/")) == before
     await append(house, record("Later"))
-    await left_alone(house, 0.1)
+    await left_alone(house, 60.0)
     who = [each["userIdentity"].get("invokedBy") for each in delivered_records(house.ledger)]
     assert who.count("logging.s3.amazonaws.com") == 1
 

@@ -418,7 +418,7 @@ async def test_following_and_flushing():
     await logging_trail(house, EnableLogFileValidation=True)
     digests = DigestFollower(house)
     running = asyncio.ensure_future(digests.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not objects(house.ledger, "CloudTrail-Digest"):
             await asyncio.sleep(0.005)
     running.cancel()

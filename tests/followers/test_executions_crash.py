@@ -96,7 +96,7 @@ async def test_on_the_embedded_ledger_through_a_restart(tmp_path: Path):
     unit_role = World().house.ledger.rows
     await ledger.commit(Writes(puts={key: row.value for key, row in unit_role.items()}), [])
     execution_id = await world.create(*STAGES)
-    async with world.following(), asyncio.timeout(5):
+    async with world.following(), asyncio.timeout(60):
         while world.work() != ["expire"]:
             await asyncio.sleep(0.001)
     await ledger.close()

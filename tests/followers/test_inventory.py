@@ -22,6 +22,7 @@ from opentrail.errors import AwsError
 from opentrail.followers import inventory
 from opentrail.followers.inventory import InventoryFollower
 from opentrail.rows.s3_inventory import FILES, RUNS, columns_of, file_schema, last_due
+from opentrail.server.clock import SystemClock
 from opentrail.services.s3.inventory_check import FIELDS
 from opentrail.services.s3.inventory_list import list_page
 from tests.fakes.later import Later
@@ -191,7 +192,9 @@ def test_all_versions_with_every_field(s3: Any, world: World):
     assert acl["grants"][0]["canonicalId"] == old["ObjectOwner"]
 
 
-def test_a_list_is_written_once_a_day(s3: Any, world: World):
+def test_a_list_is_written_once_a_day(s3: Any, world: World, monkeypatch: pytest.MonkeyPatch):
+    now = world.house.clock.now()
+    monkeypatch.setattr(SystemClock, "now", lambda _clock: now)  # no day begins in between
     s3.put_object(Bucket=BUCKET, Key="k", Body=b"1")
     configure(s3)
     configure(s3, id_="weekly", Schedule={"Frequency": "Weekly"})

@@ -345,5 +345,5 @@ def test_a_ledger_that_fails_is_waited_for(s3: Any, world: World, monkeypatch: A
         raise LedgerUnavailable("disk full")
 
     monkeypatch.setattr(world.ledger, "commit", unavailable)
-    world.loop.run_until_complete(asyncio.wait_for(run(), 5))
+    world.loop.run_until_complete(asyncio.wait_for(run(), 60))
     assert "disk full" in caplog.text

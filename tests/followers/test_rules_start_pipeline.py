@@ -107,7 +107,7 @@ async def test_each_upload_starts_the_pipeline_once(server):
     running = asyncio.create_task(RulesFollower(server.house, target_plugs(role_session)).run())  # noqa: TID251
     for number in range(3):
         await server.ledger.commit(Unit(server.house, 0.0).writes, [record(eventID=f"e{number}")])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(server.starts()) < 3:
             await server.ledger.wait(server.ledger.head())
     running.cancel()

@@ -39,11 +39,11 @@ async def test_each_record_is_one_event(world):
     line = next(line.data for line in world.ledger.lines if b'"CreateBucket"' in line.data and b"another" in line.data)
     page = await world.call("logs", "GetLogEvents", logGroupName="trails", logStreamName=STREAM)
     assert page["events"][1]["message"].encode() == line
-    assert page["events"][0]["timestamp"] == pytest.approx(world.clock.now() * 1000, abs=5_000)
+    assert page["events"][0]["timestamp"] == pytest.approx(world.clock.now() * 1000, abs=120_000)
     shown = await world.call("cloudtrail", "GetTrail", Name="main")
     assert {name: shown["Trail"][name] for name in LOG_GROUP} == LOG_GROUP
     status = await world.call("cloudtrail", "GetTrailStatus", Name="main")
-    assert status["LatestCloudWatchLogsDeliveryTime"] == pytest.approx(world.clock.now(), abs=5)
+    assert status["LatestCloudWatchLogsDeliveryTime"] == pytest.approx(world.clock.now(), abs=120)
     assert "LatestCloudWatchLogsDeliveryError" not in status
 
 
@@ -102,13 +102,13 @@ async def test_what_cloudtrail_does_alone_is_no_reason_to_deliver(world, monkeyp
     await world.trail()
     running = asyncio.create_task(world.follower.run())  # noqa: TID251
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not world.records("PutLogEvents"):
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)  # the AssumeRole of this delivery waits for company
         assert len(world.records("PutLogEvents")) == 1
         await world.call("s3", "CreateBucket", Bucket="another")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(world.records("PutLogEvents")) < 2:
                 await asyncio.sleep(0.01)
     finally:

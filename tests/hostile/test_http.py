@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from opentrail.server.edge import HEAD_SECONDS_MAX
 from tests.clients.server_process import ServerProcess
 from tests.hostile.conftest import VICTIM
 from tests.hostile.raw import HUNG_UP, Line, say, signed_bytes
@@ -82,7 +83,7 @@ def test_malformed_requests(server: ServerProcess) -> None:
         answer = say(server, data)
         assert answer == HUNG_UP or 400 <= answer.status < 500 or answer.status in (501, 505), (name, answer)
         assert b"smuggled" not in answer.body, name
-        assert time.monotonic() - started < 5, name
+        assert time.monotonic() - started < 30, name
 
 
 @pytest.mark.parametrize("name", ["length and chunks", "chunks and length", "bad chunk size", "two lengths", "upgrade"])
@@ -119,7 +120,7 @@ def test_slow_clients_do_not_keep_others_waiting(server: ServerProcess) -> None:
             line.send(b"PUT /victim/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nx")
         started = time.monotonic()
         assert say(server, signed_bytes(server, "s3", "GET", f"/{VICTIM}/k")).body == b"safe"
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < HEAD_SECONDS_MAX / 2
     finally:
         for line in slow:
             line.__exit__()

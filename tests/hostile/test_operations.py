@@ -71,6 +71,8 @@ WRONG: tuple[Any, ...] = (
     {"": None},
     {"a": {"a": {"a": []}}},
 )
+SECONDS_MAX = 30.0
+"""Milliseconds are usual; a busy machine takes longer."""
 REFUSED = range(400, 500)
 
 
@@ -107,7 +109,7 @@ def test_json_bombs(attacker: Attacker, unchanged: list[Answer], operation: Any)
         if required and name != "many of the same":
             assert answer.status in REFUSED, (name, answer)
             assert "__type" in answer.text, (name, answer)
-        assert time.monotonic() - started < 3, name
+        assert time.monotonic() - started < SECONDS_MAX, name
 
 
 @pytest.mark.parametrize("operation", JSON_OPERATIONS, ids=full_name)
@@ -167,7 +169,7 @@ def test_forms_that_make_no_sense(attacker: Attacker, unchanged: list[Answer], o
         answer = attacker.ask(operation.service.signing_name, "POST", "/", body, head)
         assert refused_or_done(answer), (body[:200], answer)
         unchanged += [answer] if answer.status == 200 else []
-        assert time.monotonic() - started < 3, body[:200]
+        assert time.monotonic() - started < SECONDS_MAX, body[:200]
 
 
 @pytest.mark.parametrize(

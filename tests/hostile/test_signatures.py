@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -80,19 +81,12 @@ def test_authorization_headers_that_are_none(server: ServerProcess) -> None:
         refused(resent(server, TARGET, {"Authorization": bad}))
 
 
-def moment(seconds: float) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y%m%dT%H%M%SZ")
-
-
 @pytest.mark.parametrize(
     "changes",
     [
         {"X-Amz-Date": None},
         {"X-Amz-Date": "yesterday"},
         {"X-Amz-Date": "99999999T999999Z"},
-        {"X-Amz-Date": moment(-1000)},
-        {"X-Amz-Date": moment(+1000)},
-        {"X-Amz-Date": moment(1)},
         {"X-Amz-Content-SHA256": "0" * 64},
         {"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"},
         {"X-Amz-Content-SHA256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"},
@@ -105,6 +99,14 @@ def moment(seconds: float) -> str:
 )
 def test_a_request_that_was_changed_on_its_way(server: ServerProcess, changes: dict[str, str | None]) -> None:
     refused(resent(server, TARGET, changes))
+
+
+@pytest.mark.parametrize("seconds", [-1000, 1000, -1, 1])
+def test_a_request_with_another_time_than_the_signed_one(server: ServerProcess, seconds: int) -> None:
+    data = signed_bytes(server, "s3", "GET", TARGET)
+    signed = head_of(data)["X-Amz-Date"]
+    moment = datetime.strptime(signed, "%Y%m%dT%H%M%SZ") + timedelta(seconds=seconds)
+    refused(say(server, data.replace(signed.encode(), moment.strftime("%Y%m%dT%H%M%SZ").encode())))
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
@@ -139,7 +141,8 @@ def test_a_signature_for_another_service_or_day(server: ServerProcess, attacker:
     for service in ("iam", "events", "nonsense", "s3-object-lambda"):
         data = signed_bytes(server, service, "GET", TARGET)
         assert 400 <= say(server, data).status < 500, service
-    forged = authorization(server).replace(datetime.now(UTC).strftime("%Y%m%d"), "20130524")
+    forged, changed = re.subn(r"/\d{8}/", "/20130524/", authorization(server))
+    assert changed == 1
     refused(resent(server, TARGET, {"Authorization": forged}))
 
 

@@ -123,7 +123,7 @@ def test_no_pattern_takes_for_ever() -> None:
     for pattern in ("%x_x" * 8 + "%y", "_%" * 300 + "y", "%" * 500 + "_y"):
         assert of_csv(f"SELECT a FROM S3Object WHERE a LIKE '{pattern}'", f"a\n{text}\n".encode()) == []
         assert of_csv("SELECT a FROM S3Object WHERE a LIKE b || ''", f"a,b\n{text},{pattern}\n".encode()) == []
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 60
 
 
 def test_long_but_flat_is_fine() -> None:

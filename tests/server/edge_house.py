@@ -13,7 +13,7 @@ from opentrail.call import HttpRequest, Response
 from opentrail.server.edge import Edge
 from opentrail.server.loops import spawn
 
-SECONDS_MAX = 10.0
+SECONDS_MAX = 60.0
 SEND_BYTES = 64 * 1024
 Handle = Callable[[HttpRequest], Awaitable[Response]]
 

@@ -150,15 +150,31 @@ def test_a_search_after_many_batches_finds_all_once(tmp_path, monkeypatch):
     assert [r["eventTime"] for r in found] == sorted((r["eventTime"] for r in found), reverse=True)
 
 
+SLOW_IMPORT = """
+import time
+from opentrail.server import import_workers
+from opentrail.server.cli import main
+from opentrail.stores.history_import import ImportStore
+
+keep = ImportStore.keep
+
+def keep_and_rest(store, batch):
+    kept = keep(store, batch)
+    time.sleep(0.15)
+    return kept
+
+ImportStore.keep = keep_and_rest
+import_workers.EVENTS_MAX = 200
+main()
+"""
+"""An import of small batches with a pause after each, so that whoever looks now and then sees it half done."""
+
+
 @pytest.mark.slow
 def test_an_import_that_is_killed_goes_on_where_it_was(tmp_path):
     layout(tmp_path / "logs", per_file=50, files=30)
     data = tmp_path / "data"
-    program = (
-        "from opentrail.server import import_workers; import_workers.EVENTS_MAX = 200;"
-        "from opentrail.server.cli import main; main()"
-    )
-    command = [sys.executable, "-c", program, "import", str(tmp_path / "logs"), "--data-dir", str(data)]
+    command = [sys.executable, "-c", SLOW_IMPORT, "import", str(tmp_path / "logs"), "--data-dir", str(data)]
     for least in (1, 800):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as killed:
             while killed.poll() is None and not (

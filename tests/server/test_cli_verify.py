@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,9 +16,10 @@ import pytest
 from opentrail.server.bucket_files import TrailPlace
 from opentrail.server.cli_verify import lost_digests
 from tests.clients.server_process import ACCOUNT, REGION, ServerProcess, user_key
+from tests.clients.trail_log import is_sealed
+from tests.clients.waiting import until
 
 pytestmark = pytest.mark.slow
-DELIVERED_SECONDS_MAX = 25.0
 PREFIX = "kept"
 
 
@@ -83,13 +83,15 @@ def delivered(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -
         cloudtrail.create_trail(Name=each, S3BucketName=bucket, S3KeyPrefix=PREFIX, EnableLogFileValidation=True)
         cloudtrail.start_logging(Name=each)
     made = Delivered(s3, bucket, name, tmp_path_factory.mktemp("verify"))
-    deadline = time.monotonic() + DELIVERED_SECONDS_MAX
-    while len(made.digests()) < 3 or len(made.named()) < 3:
-        assert time.monotonic() < deadline, "no digests came"
-        cloudtrail.describe_trails()
-        time.sleep(0.2)
+
+    def enough() -> bool:
+        cloudtrail.describe_trails()  # something to deliver
+        return len(made.digests()) >= 3 and len(made.named()) >= 3
+
+    until(enough)
     for each in (name, f"{name}-2"):
         cloudtrail.stop_logging(Name=each)
+    until(lambda: all(is_sealed(server.directory / "data", each) for each in (name, f"{name}-2")))
     keys = server.aws("cloudtrail", "list-public-keys", "--output", "json", "--start-time", "2020-01-01")
     (made.folder / "keys.json").write_text(keys)
     made.download()

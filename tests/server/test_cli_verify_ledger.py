@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from typing import Any
 import pytest
 
 from tests.clients.server_process import ACCOUNT, REGION, ServerProcess
-from tests.server.test_cli_verify import DELIVERED_SECONDS_MAX, PREFIX, bucket_policy
+from tests.clients.trail_log import is_sealed
+from tests.clients.waiting import until
+from tests.server.test_cli_verify import PREFIX, bucket_policy
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +59,7 @@ def evidence(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) ->
     for number in range(5):
         s3.put_object(Bucket=bucket, Key=f"mine/{number}", Body=b"x")
         cloudtrail.describe_trails()
-    time.sleep(2.2)  # for some digests
+    until(lambda: len([key for key in listed(s3, bucket) if "Digest" in key]) >= 6)
     for each in (name, f"{name}-2"):
         cloudtrail.stop_logging(Name=each)
     made = Evidence(
@@ -67,10 +68,7 @@ def evidence(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) ->
         server.directory / "data",
         f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{name}",
     )
-    deadline = time.monotonic() + DELIVERED_SECONDS_MAX
-    while len([key for key in listed(s3, bucket) if "Digest" in key]) < 6 or not is_sealed(server, name):
-        assert time.monotonic() < deadline, "no digests came"
-        time.sleep(0.2)
+    until(lambda: all(is_sealed(server.directory / "data", each) for each in (name, f"{name}-2")))
     for key in listed(s3, bucket):
         answer = s3.get_object(Bucket=bucket, Key=key)
         path = made.copy / key
@@ -84,16 +82,6 @@ def evidence(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) ->
 def listed(s3: Any, bucket: str) -> list[str]:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     return sorted(each["Key"] for page in pages for each in page.get("Contents", []) if each["Key"].endswith(".gz"))
-
-
-def is_sealed(server: ServerProcess, name: str) -> bool:
-    """Have the trails had their last digests? Then none is due any more, ever."""
-    late = [
-        line for line in server.metrics().splitlines() if line.startswith("opentrail_trail_digests_delivered_total")
-    ]
-    before = [line for line in late if name in line]
-    time.sleep(1.3)
-    return before == [line for line in server.metrics().splitlines() if line in before]
 
 
 def test_everything_that_was_logged_is_there_once(run, evidence, server):

@@ -44,7 +44,7 @@ async def asked(response):
     try:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(b"GET /b/k HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             received = await reader.read()
         writer.close()
         return received

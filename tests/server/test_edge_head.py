@@ -17,7 +17,7 @@ async def exchanged(handle, *pieces):
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         for piece in pieces:
             writer.write(piece)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 received += await reader.read(65_536)
         writer.close()
         return received

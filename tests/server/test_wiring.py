@@ -28,7 +28,7 @@ async def test_the_end_of_the_server_before_is_waited_for(tmp_path):
     await asyncio.sleep(0.001)
     assert not second.done()
     os.close(lock)
-    os.close(await asyncio.wait_for(second, 2))
+    os.close(await asyncio.wait_for(second, 60))
 
 
 async def test_a_lock_held_by_a_child_counts(tmp_path, monkeypatch):

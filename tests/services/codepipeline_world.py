@@ -30,7 +30,7 @@ from tests.pipeline.made import declaration
 
 ACCOUNT, REGION = "111122223333", "us-east-1"
 ALICE = Principal("IAMUser", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/alice", "AIDAEXAMPLE", "alice")
-PATIENCE = 5.0
+PATIENCE = 60.0
 
 
 class NoBody:

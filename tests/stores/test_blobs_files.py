@@ -49,12 +49,12 @@ async def test_a_cancelled_put_waits_for_its_thread_before_it_closes_the_file(tm
 
     def slow(file: int, _chunks: list[bytes]) -> None:
         entered.set()
-        go_on.wait(5)
+        go_on.wait(60)
         alive.append(os.fstat(file).st_nlink == 1)
 
     monkeypatch.setattr(blobs_files, "_write_vector", slow)
     task = asyncio.ensure_future(FileBlobs(tmp_path, SystemClock()).put(once(b"data")))
-    await asyncio.to_thread(entered.wait, 5)
+    await asyncio.to_thread(entered.wait, 60)
     task.cancel()
     await asyncio.sleep(0)
     go_on.set()

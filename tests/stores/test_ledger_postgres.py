@@ -46,10 +46,10 @@ async def test_a_commit_whose_answer_was_lost_counts(ledger, conninfo, monkeypat
         session.execute("SELECT 1")
 
     monkeypatch.setattr(ledger._writer, "_commit", lost)
-    assert await asyncio.wait_for(ledger.commit(Writes(puts={b"k": b"v"}), ONE), 10) == 1
+    assert await asyncio.wait_for(ledger.commit(Writes(puts={b"k": b"v"}), ONE), 60) == 1
     monkeypatch.undo()
     assert ledger.head() == 1
-    assert await asyncio.wait_for(ledger.commit(Writes(puts={b"k": b"w"}, reads={b"k": 1}), ONE), 10) == 2
+    assert await asyncio.wait_for(ledger.commit(Writes(puts={b"k": b"w"}, reads={b"k": 1}), ONE), 60) == 2
 
 
 async def test_a_commit_that_never_arrived_did_not_happen(ledger, conninfo, monkeypatch):
@@ -61,11 +61,11 @@ async def test_a_commit_that_never_arrived_did_not_happen(ledger, conninfo, monk
 
     monkeypatch.setattr(ledger._writer, "_commit", lost)
     with pytest.raises(LedgerUnavailable):
-        await asyncio.wait_for(ledger.commit(Writes(puts={b"k": b"v"}), ONE), 10)
+        await asyncio.wait_for(ledger.commit(Writes(puts={b"k": b"v"}), ONE), 60)
     monkeypatch.undo()
     assert ledger.get(b"k") is None
     assert ledger.read(0, 9) == []
-    assert await asyncio.wait_for(ledger.commit(Writes(puts={b"k": b"w"}, reads={b"k": 0}), ONE), 10) > 0
+    assert await asyncio.wait_for(ledger.commit(Writes(puts={b"k": b"w"}, reads={b"k": 0}), ONE), 60) > 0
 
 
 async def test_a_node_that_lost_its_place_does_not_go_on(ledger, conninfo):
@@ -76,7 +76,7 @@ async def test_a_node_that_lost_its_place_does_not_go_on(ledger, conninfo):
     await other.close()
     for _ in range(2):
         with pytest.raises(LedgerUnavailable):
-            await asyncio.wait_for(ledger.commit(Writes(puts={b"k": b"mine again"}), ONE), 10)
+            await asyncio.wait_for(ledger.commit(Writes(puts={b"k": b"mine again"}), ONE), 60)
     with psycopg.connect(conninfo) as session:
         assert session.execute("SELECT value FROM opentrail_rows WHERE key = 'k'").fetchall() == [(b"theirs",)]
 

@@ -43,7 +43,7 @@ class Served:
 
     def __init__(self, path: Path) -> None:
         self.ours, theirs = socket.socketpair()
-        self.ours.settimeout(10)
+        self.ours.settimeout(60)
 
         def run() -> None:
             with theirs:
@@ -64,7 +64,7 @@ class Served:
 
     def end(self) -> None:
         self.ours.close()
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 
@@ -168,7 +168,7 @@ def test_a_commit_is_synchronised_with_the_disk(path):
 
 def test_signals_meant_for_the_whole_service_do_not_end_the_writer(path):
     ours, theirs = socket.socketpair()
-    ours.settimeout(20)
+    ours.settimeout(60)
     process = subprocess.Popen(
         [sys.executable, "-m", "opentrail.stores.ledger_writer", str(path), str(theirs.fileno())],
         pass_fds=(theirs.fileno(),),
@@ -183,7 +183,7 @@ def test_signals_meant_for_the_whole_service_do_not_end_the_writer(path):
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
     ours.close()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 def test_a_server_that_died_with_an_answer_unread_is_gone():

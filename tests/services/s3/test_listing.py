@@ -62,7 +62,9 @@ def test_pages_show_everything_once(filled: Any, operation: str, size: int, pref
     assert found == expected(KEYS, prefix, delimiter)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     keys=st.sets(st.text("ab/é\U0001f600", min_size=1, max_size=5), max_size=12),
     prefix=st.text("ab/", max_size=2),

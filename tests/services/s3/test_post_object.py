@@ -308,7 +308,9 @@ def test_metadata_that_would_break_a_header(public: Any, world: World) -> None:
     assert "\n" not in public.head_object(Bucket=BUCKET, Key="k")["Metadata"]["a"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(noise=st.binary(max_size=300), place=st.integers(0, 400), boundary=st.text("x-\r\n\"';= é", max_size=8))
 def test_noise(public: Any, world: World, noise: bytes, place: int, boundary: str) -> None:
     body = form_body([("key", "k"), ("file", ("n", b"data"))])

@@ -22,7 +22,11 @@ def restore(s3: Any, days: int = 2, **more: Any) -> int:
 
 
 @pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
-def test_an_archived_object_is_read_between_a_restore_and_its_end(s3: Any, world: World, storage_class: str):
+def test_an_archived_object_is_read_between_a_restore_and_its_end(
+    s3: Any, world: World, storage_class: str, monkeypatch: pytest.MonkeyPatch
+):
+    now = world.house.clock.now()
+    monkeypatch.setattr(type(world.house.clock), "now", lambda _clock: now)  # no midnight comes in between
     archive(s3, storage_class)
     head = s3.head_object(Bucket=BUCKET, Key="k")
     assert (head["StorageClass"], head["ContentLength"]) == (storage_class, 3)
@@ -31,7 +35,7 @@ def test_an_archived_object_is_read_between_a_restore_and_its_end(s3: Any, world
     assert (answer["Code"], answer["Status"], answer["StorageClass"]) == ("InvalidObjectState", 403, storage_class)
     assert fails(s3.copy_object, Bucket=BUCKET, Key="c", CopySource=f"{BUCKET}/k") == ("InvalidObjectState", 403)
     assert restore(s3) == 202
-    until = (datetime.now(UTC) + timedelta(days=3)).replace(hour=0, minute=0, second=0)
+    until = (datetime.fromtimestamp(now, UTC) + timedelta(days=3)).replace(hour=0, minute=0, second=0)
     header = f'ongoing-request="false", expiry-date="{until:%a, %d %b %Y %H:%M:%S} GMT"'
     got = s3.get_object(Bucket=BUCKET, Key="k")
     assert (got["Body"].read(), got["Restore"], got["StorageClass"]) == (b"ice", header, storage_class)
