@@ -13,10 +13,10 @@ repeatable: after a Conflict the gate walks them again (keep what must not happe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from opentrail.call import Access, Call, Shape
+from opentrail.call import Access, Call, Principal, Shape
 from opentrail.errors import AwsError
 from opentrail.state import Unit
 
@@ -33,6 +33,23 @@ CrossOrigin: TypeAlias = Callable[[Call, Unit, str, dict[str, str]], None]
 
 Witness: TypeAlias = Callable[[Call, Unit, "Route", int], None]
 """Given a call that is about to be committed with the unit, where it was routed, and its status: notes it there."""
+
+
+class RoleSession(Protocol):
+    """What STS does for the rooms that act in roles: a session of the role, for the AWS service that acts.
+
+    `context` are condition keys for the role's trust policy. What is written or emitted into the unit has to be committed
+    before the session is used. Raises AwsError if there is no such role or it does not trust the service."""
+
+    def __call__(
+        self,
+        unit: Unit,
+        role_arn: str,
+        session_name: str,
+        service: str,
+        now: float,
+        context: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> Principal: ...
 
 
 class Service:

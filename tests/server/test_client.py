@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from opentrail.errors import AwsError
-from opentrail.server.client import BadEndpoint, Client, Key, Unanswered
+from opentrail.server.client import BadEndpoint, Client, Unanswered
+from opentrail.wire.outgoing import Key
 from tests.clients.server_process import REGION, ROOT_KEY, ROOT_SECRET, ServerProcess
 
 ROOT = Key(ROOT_KEY, ROOT_SECRET)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -35,6 +34,7 @@ from opentrail.rows.codepipeline_action import (
     failed,
 )
 from opentrail.rows.codepipeline_steps import artifact_store, finish_action, load_pipeline, wait_action
+from opentrail.service import RoleSession
 from opentrail.state import House, Unit
 
 RUNNING_MAX = 64
@@ -45,10 +45,6 @@ RETRY_PAUSE = 1.0
 """Seconds until a commit that could not be made durable is tried again."""
 PURGE_PAGE = 1_000
 """Rows removed in one commit."""
-
-RoleSession = Callable[[Unit, str, str, str, float], Principal]
-"""(unit, role ARN, session name, service principal, now) → the session; raises AwsError if the role does not trust it.
-What it writes or emits into the unit is committed before the session is used."""
 
 log = logging.getLogger(__name__)
 

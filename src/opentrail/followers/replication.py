@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Final, Protocol
+from collections.abc import Iterator
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -37,6 +37,7 @@ from opentrail.rows.s3_replication import (
     same_object,
     settle,
 )
+from opentrail.service import RoleSession
 from opentrail.state import House, Unit
 
 TOGETHER: Final = 16
@@ -58,20 +59,6 @@ PASSING: Final = frozenset(
 ITSELF: Final = Source(SERVICE, SERVICE, SERVICE, "", "")
 
 log = logging.getLogger("opentrail.replication")
-
-
-class RoleSession(Protocol):
-    """How STS gives a service a session of a role; raises AwsError."""
-
-    def __call__(
-        self,
-        unit: Unit,
-        role_arn: str,
-        session_name: str,
-        service: str,
-        now: float,
-        context: Mapping[str, tuple[str, ...]] | None = None,
-    ) -> Principal: ...
 
 
 class ReplicationFollower:

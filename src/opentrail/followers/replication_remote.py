@@ -26,7 +26,7 @@ from opentrail.model.load import Models
 from opentrail.ports import Clock
 from opentrail.rows.s3 import ObjectVersion
 from opentrail.rows.s3_replication import Task, id_elsewhere
-from opentrail.wire.outgoing import signed_headers
+from opentrail.wire.outgoing import Key, signed_headers
 from opentrail.wire.request import WireRequest, build_request
 
 HEAD_BYTES_MAX: Final = 64 * 1024
@@ -146,7 +146,7 @@ class Remote:
 
     async def _exchange(self, request: WireRequest, body: bytes | ByteStream) -> Answer:
         streamed = not isinstance(body, bytes)
-        key = (self._endpoint.access_key_id, self._endpoint.secret_access_key)
+        key = Key(self._endpoint.access_key_id, self._endpoint.secret_access_key)
         headers = signed_headers(request, self._host, self._endpoint.region, key, self._clock.now(), streamed=streamed)
         length = len(body) if isinstance(body, bytes) else body.length
         async with asyncio.timeout(CONNECT_SECONDS):

@@ -16,7 +16,7 @@ from opentrail.match.index import RuleIndex
 from opentrail.match.pattern import Pattern, compile_pattern
 from opentrail.ports import Key, Ledger, Seq, Versioned
 from opentrail.rows.events import CHANGE_KEY, DISABLED, RULES, TARGETS, Rule, RuleTarget
-from opentrail.state import SCAN_PAGE, Row, Table
+from opentrail.rows.timelines import scan_rows
 
 log = logging.getLogger("opentrail.rules")
 
@@ -92,7 +92,7 @@ class RuleBook:
                     yield kept, bus._targets[name]
 
     def _read_rules(self) -> Iterator[tuple[Key, KeptRule]]:
-        for key, found in _rows(self._ledger, RULES):
+        for key, found in scan_rows(self._ledger, RULES.key("")):
             old = self._rules.get(key)
             if old is not None and old.found == found:
                 yield key, old
@@ -101,7 +101,7 @@ class RuleBook:
             yield key, KeptRule(found, rule, _pattern(rule), found.version if old is None else old.since)
 
     def _read_targets(self) -> Iterator[tuple[Key, KeptTarget]]:
-        for key, found in _rows(self._ledger, TARGETS):
+        for key, found in scan_rows(self._ledger, TARGETS.key("")):
             old = self._targets.get(key)
             if old is not None and old.found == found:
                 yield key, old
@@ -136,14 +136,3 @@ def _pattern(rule: Rule) -> Pattern | None:
     except AwsError as error:
         log.error("the pattern of %s is passed over: %s", rule.arn, error.message)
         return None
-
-
-def _rows(ledger: Ledger, table: Table[Row] | Table[Rule] | Table[RuleTarget]) -> Iterator[tuple[Key, Versioned]]:
-    prefix = table.key("")
-    after = b""
-    while True:
-        rows = ledger.scan(prefix, after, SCAN_PAGE)
-        yield from rows
-        if len(rows) < SCAN_PAGE:
-            return
-        after = rows[-1][0]

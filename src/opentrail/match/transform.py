@@ -87,7 +87,7 @@ def render(event: Any, transformer: Transformer, context: Context) -> bytes | No
     is_json = template.lstrip().startswith(("{", "["))
     text = _fill_json(template, values) if is_json else _fill_text(template, values)
     data = text.encode("utf-8", "replace")
-    if len(data) > RENDERED_BYTES_MAX or (is_json and not _is_json(text)):
+    if len(data) > RENDERED_BYTES_MAX or (is_json and not is_json_text(text)):
         return None
     return data
 
@@ -168,7 +168,7 @@ def _json(value: Any) -> str:  # noqa: ANN401
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _is_json(text: str) -> bool:
+def is_json_text(text: str) -> bool:
     try:
         json.loads(text)
     except (ValueError, RecursionError):

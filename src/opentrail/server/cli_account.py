@@ -21,7 +21,8 @@ from rich.table import Table
 from opentrail.call import Shape
 from opentrail.errors import AwsError
 from opentrail.server.cli_client import CannotDo, connect, connection_options, explained
-from opentrail.server.client import Client, Key
+from opentrail.server.client import Client
+from opentrail.wire.outgoing import Key
 
 ACCOUNT_ID_TAG = "opentrail:account-id"
 ROLE_NAME = "OrganizationAccountAccessRole"

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 import click
 
 from opentrail.errors import AwsError
-from opentrail.server.client import BadEndpoint, Client, Key, Unanswered
+from opentrail.server.client import BadEndpoint, Client, Unanswered
 from opentrail.settings import Settings
+from opentrail.wire.outgoing import Key
 
 Command = Callable[..., None]
 CANNOT = 2

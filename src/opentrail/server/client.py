@@ -8,28 +8,15 @@ from __future__ import annotations
 
 import ssl
 import time
-from dataclasses import dataclass
-from hashlib import sha256
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
 from opentrail.call import Shape
 from opentrail.model.load import load_models
-from opentrail.model.shapes import Operation
 from opentrail.server.client_answer import read_answer
+from opentrail.wire.outgoing import Key, signed_headers
 from opentrail.wire.request import WireRequest, build_request
 from opentrail.wire.scalars import Malformed
-from opentrail.wire.sigv4 import (
-    ALGORITHM,
-    canonical_path,
-    canonical_query,
-    canonical_request,
-    format_time,
-    scope,
-    sign,
-    signing_key,
-    string_to_sign,
-)
 
 TIMEOUT_SECONDS = 60.0
 """How long to wait for a connection, and for each piece of an answer."""
@@ -44,15 +31,6 @@ class Unanswered(Exception):
 
 class BadEndpoint(Exception):
     """The endpoint is no URL of a server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What calls are signed with."""
-
-    access_key_id: str
-    secret: str
-    session_token: str = ""
 
 
 class Client:
@@ -79,7 +57,8 @@ class Client:
         """
         operation = load_models().operation(service, name)
         request = build_request(operation, operation.service.protocol, given or {})
-        headers = self._signed(operation, request, region or self.region)
+        signs = operation.service.signing_name
+        headers = signed_headers(request, self._host, region or self.region, self._key, time.time(), service=signs)
         status, answered, body = self._send(request, headers)
         try:
             return read_answer(operation, status, answered, body)
@@ -88,25 +67,6 @@ class Client:
 
     def close(self) -> None:
         self._connection.close()
-
-    def _signed(self, operation: Operation, request: WireRequest, region: str) -> dict[str, str]:
-        """The headers with a signature over all of them (Signature Version 4)."""
-        service = operation.service.signing_name
-        stamp = format_time(time.time())
-        digest = sha256(request.body).hexdigest()
-        headers = {**request.headers, "host": self._host, "x-amz-date": stamp, "x-amz-content-sha256": digest}
-        if self._key.session_token:
-            headers["x-amz-security-token"] = self._key.session_token
-        names = tuple(sorted(headers))
-        path, query = canonical_path(request.path, service == "s3"), canonical_query(request.query)
-        canonical = canonical_request(request.method, path, query, headers, names, digest)
-        credential = scope(stamp[:8], region, service)
-        key = signing_key(self._key.secret, stamp[:8], region, service)
-        headers["authorization"] = (
-            f"{ALGORITHM} Credential={self._key.access_key_id}/{credential}, "
-            f"SignedHeaders={';'.join(names)}, Signature={sign(key, string_to_sign(stamp, credential, canonical))}"
-        )
-        return headers
 
     def _send(self, request: WireRequest, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         """One exchange. A connection that the server closed meanwhile is opened again, once, where that is harmless."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from opentrail.call import Access, Call, Shape
-from opentrail.match.transform import Transformer, parse_path, unknown_placeholders
+from opentrail.match.transform import Transformer, is_json_text, parse_path, unknown_placeholders
 from opentrail.rows.events import RULES, TARGETS, Rule, RuleTarget, note_change, targets_of
 from opentrail.service import Service
 from opentrail.services.events_common import (
@@ -75,7 +74,7 @@ def check_target(target: Shape, rule: Rule) -> None:
 
 
 def _check_input(target: Shape, target_id: str) -> None:
-    if target.get("Input") is not None and not _is_json(target["Input"]):
+    if target.get("Input") is not None and not is_json_text(target["Input"]):
         raise invalid(f"JSON syntax error in input for target {target_id}")
     if target.get("InputPath") is not None and parse_path(target["InputPath"]) is None:
         raise invalid(f"Invalid JSONPath {target['InputPath']} in InputPath for target {target_id}")
@@ -89,14 +88,6 @@ def _check_input(target: Shape, target_id: str) -> None:
     unknown = unknown_placeholders(Transformer(transformer["InputTemplate"], paths))
     if unknown:
         raise invalid(f"InputTemplate for target {target_id} contains invalid placeholder {unknown[0]}.")
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 @service.operation("RemoveTargets")

@@ -15,10 +15,9 @@ from opentrail.rows.bus_event import forwarded_event
 from opentrail.rows.event_delivery import Delivery, Sending, Undeliverable
 from opentrail.rows.events import BUSES, DEFAULT_BUS
 from opentrail.state import House, Unit
-from opentrail.targets.role import SERVICE_PRINCIPAL
+from opentrail.targets.role import SERVICE_PRINCIPAL, arn_parts
 
 _PREFIX: Final = "event-bus/"
-_ARN_PARTS: Final = 6
 
 
 class BusTarget:
@@ -27,8 +26,8 @@ class BusTarget:
     async def deliver(self, sending: Sending, house: House) -> None:
         """One line on the other bus."""
         delivery = sending.delivery
-        parts = delivery.target_arn.split(":")
-        if len(parts) != _ARN_PARTS or not parts[5].startswith(_PREFIX):
+        parts = arn_parts(delivery, "an event bus")
+        if not parts[5].startswith(_PREFIX):
             raise Undeliverable("NO_RESOURCE", f"{delivery.target_arn} is not the ARN of an event bus.")
         region, account_id, name = parts[3], parts[4], parts[5].removeprefix(_PREFIX)
         unit = Unit(house, house.clock.now())

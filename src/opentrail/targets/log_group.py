@@ -17,7 +17,7 @@ from opentrail.call import Principal, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.event_delivery import Delivery, Sending, Undeliverable
 from opentrail.state import House
-from opentrail.targets.role import SERVICE_PRINCIPAL
+from opentrail.targets.role import itself
 
 AGE_SECONDS_MAX: Final = 82_800.0
 """An older event is logged under the time of its delivery: its own might lie before what the group keeps."""
@@ -36,7 +36,7 @@ class LogGroupTarget:
         time, message = _event(delivery, house.clock.now())
         stream = {"logGroupName": found[3], "logStreamName": _stream(delivery)}
         given: Shape = stream | {"logEvents": [{"timestamp": time, "message": message}]}
-        principal, region = _itself(delivery), found[1]
+        principal, region = itself(delivery), found[1]
         try:
             await house.road.call(principal, "logs", "PutLogEvents", given, region=region, also=sending.done())
         except AwsError as error:
@@ -44,16 +44,6 @@ class LogGroupTarget:
                 raise
             await _make_stream(house, principal, stream, region)
             await house.road.call(principal, "logs", "PutLogEvents", given, region=region, also=sending.done())
-
-
-def _itself(delivery: Delivery) -> Principal:
-    return Principal(
-        type="AWSService",
-        account_id=delivery.account_id,
-        invoked_by=SERVICE_PRINCIPAL,
-        source_arn=delivery.rule_arn,
-        source_account=delivery.account_id,
-    )
 
 
 async def _make_stream(house: House, principal: Principal, stream: Shape, region: str) -> None:

@@ -9,10 +9,10 @@ import json
 from typing import Any, Final
 
 from opentrail.rows.event_delivery import Delivery, Sending, Undeliverable
+from opentrail.service import RoleSession
 from opentrail.state import House
-from opentrail.targets.role import RoleSession, caller
+from opentrail.targets.role import arn_parts, caller
 
-_ARN_PARTS: Final = 6
 _PASSED_ON: Final = ("sourceRevisions", "variables")
 """Members of StartPipelineExecution that a target's input may carry."""
 
@@ -26,9 +26,7 @@ class PipelineTarget:
     async def deliver(self, sending: Sending, house: House) -> None:
         """StartPipelineExecution as the role of the target or rule."""
         delivery = sending.delivery
-        parts = delivery.target_arn.split(":")
-        if len(parts) != _ARN_PARTS:
-            raise Undeliverable("NO_RESOURCE", f"{delivery.target_arn} is not the ARN of a pipeline.")
+        parts = arn_parts(delivery, "a pipeline")
         principal = caller(delivery, self._role_session, house)
         if principal.account_id != parts[4]:
             raise Undeliverable("NO_PERMISSIONS", "The pipeline belongs to another account than the role.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from opentrail.rows.event_delivery import TargetPlug
+from opentrail.service import RoleSession
 from opentrail.targets.bus import BusTarget
 from opentrail.targets.log_group import LogGroupTarget
 from opentrail.targets.pipeline import PipelineTarget
-from opentrail.targets.role import RoleSession
 from opentrail.targets.sns import TopicTarget
 from opentrail.targets.sqs import QueueTarget
 

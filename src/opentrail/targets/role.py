@@ -1,32 +1,29 @@
-"""The identity under which EventBridge calls a target: a session of the target's (or the rule's) role, or its own."""
+"""What the targets share: the identity under which EventBridge calls one, and the parts of its ARN.
+
+It calls in a session of the target's (or the rule's) role, or as itself. Knows no kind of target.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from opentrail.call import Principal
 from opentrail.rows.event_delivery import Delivery, Undeliverable
+from opentrail.service import RoleSession
 from opentrail.state import House, Unit
 
 SERVICE_PRINCIPAL: Final = "events.amazonaws.com"
 SESSION_NAME_MAX: Final = 64
+ARN_PARTS: Final = 6
 
 
-class RoleSession(Protocol):
-    """How STS gives a service a session of a role; raises AwsError if there is no such role or it does not trust the
-    service. `context` are condition keys for the role's trust policy."""
-
-    def __call__(
-        self,
-        unit: Unit,
-        role_arn: str,
-        session_name: str,
-        service: str,
-        now: float,
-        context: Mapping[str, tuple[str, ...]] | None = None,
-    ) -> Principal: ...
+def arn_parts(delivery: Delivery, what: str) -> list[str]:
+    """The six parts of the target's ARN; raises Undeliverable if it cannot be that of `what`."""
+    parts = delivery.target_arn.split(":")
+    if len(parts) != ARN_PARTS:
+        raise Undeliverable("NO_RESOURCE", f"{delivery.target_arn} is not the ARN of {what}.")
+    return parts
 
 
 def caller(delivery: Delivery, role_session: RoleSession, house: House) -> Principal:
@@ -49,6 +46,11 @@ def sender(delivery: Delivery, role_session: RoleSession, house: House) -> Princ
     always EventBridge's own."""
     if delivery.target.get("RoleArn") and not delivery.dead_letter:
         return caller(delivery, role_session, house)
+    return itself(delivery)
+
+
+def itself(delivery: Delivery) -> Principal:
+    """EventBridge, on behalf of a rule."""
     return Principal(
         type="AWSService",
         account_id=delivery.account_id,

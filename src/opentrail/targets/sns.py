@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from opentrail.errors import AwsError
 from opentrail.rows.event_delivery import Sending, Undeliverable
+from opentrail.service import RoleSession
 from opentrail.state import House
-from opentrail.targets.role import RoleSession, sender
-
-_ARN_PARTS = 6
+from opentrail.targets.role import arn_parts, sender
 
 
 class TopicTarget:
@@ -23,9 +22,7 @@ class TopicTarget:
     async def deliver(self, sending: Sending, house: House) -> None:
         """Publish with the event as the message."""
         delivery = sending.delivery
-        parts = delivery.target_arn.split(":")
-        if len(parts) != _ARN_PARTS:
-            raise Undeliverable("NO_RESOURCE", f"{delivery.target_arn} is not the ARN of a topic.")
+        parts = arn_parts(delivery, "a topic")
         given = {"TopicArn": delivery.target_arn, "Message": delivery.payload.decode("utf-8", "replace")}
         principal = sender(delivery, self._role_session, house)
         try:

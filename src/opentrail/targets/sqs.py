@@ -10,8 +10,9 @@ from opentrail.call import Shape
 from opentrail.errors import AwsError
 from opentrail.rows.event_delivery import Sending, Undeliverable
 from opentrail.rows.sqs import internal_url
+from opentrail.service import RoleSession
 from opentrail.state import House
-from opentrail.targets.role import RoleSession, sender
+from opentrail.targets.role import sender
 
 
 class QueueTarget:

@@ -22,7 +22,7 @@ from opentrail.services.s3.archive import refuse_archived
 from opentrail.services.s3.cipher import crypt
 from opentrail.services.s3.encryption import KeyRing, check_reader, key_ring, new_envelope, opening
 from opentrail.services.s3.guard import enter_bucket, may_know, no_such_bucket, question, setting_questions
-from opentrail.services.s3.payload import OBJECT_BYTES_MAX, Payload, inline_data, store_blob
+from opentrail.services.s3.payload import OBJECT_BYTES_MAX, Payload, inline_data, store_blob, taken_before
 from opentrail.services.s3.reading import Run, etag_matches, open_run, precondition_failed
 from opentrail.services.s3.versions import find_version
 from opentrail.state import Unit
@@ -182,6 +182,16 @@ def copied_algorithm(call: Call, version: ObjectVersion) -> str:
     if asked is not None:
         return find(asked.upper()).name
     return next(iter(version.checksums), DEFAULT_ALGORITHM)
+
+
+def copied_before(call: Call, unit: Unit) -> tuple[CopySource, ObjectVersion, Payload] | None:
+    """What an earlier walk of this call copied, and kept in `call.stash` under "copied"; the source is opened again."""
+    taken = call.stash.get("copied")
+    if not isinstance(taken, tuple):
+        return None
+    source, version, payload = taken
+    open_source(call, unit, source, version)
+    return source, version, taken_before(call, payload) or payload
 
 
 async def copy_source_bytes(

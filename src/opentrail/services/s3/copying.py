@@ -14,14 +14,14 @@ from opentrail.services.s3.annotation_rules import COPY, DIRECTIVE, copies_annot
 from opentrail.services.s3.copy_source import (
     CopySource,
     copied_algorithm,
+    copied_before,
     copy_source_bytes,
-    open_source,
     source_of,
     source_version,
 )
 from opentrail.services.s3.encryption import WRITE_MEMBERS, not_implemented, show_written
 from opentrail.services.s3.objects import bucket_of, check_write_conditions, finish, new_object
-from opentrail.services.s3.payload import Payload, taken_before
+from opentrail.services.s3.payload import Payload
 from opentrail.services.s3.reading import Run, from_epoch
 from opentrail.services.s3.versions import current_version, put_version
 from opentrail.state import Unit
@@ -71,10 +71,9 @@ def _check_directives(call: Call, bucket: Bucket) -> None:
 
 async def _copied(call: Call, unit: Unit) -> tuple[CopySource, ObjectVersion, Payload]:
     """The source and its bytes, taken once however often the call is walked: what was copied was true when it was."""
-    taken = call.stash.get("copied")
-    if isinstance(taken, tuple):
-        open_source(call, unit, taken[0], taken[1])
-        return taken[0], taken[1], taken_before(call, taken[2]) or taken[2]
+    before = copied_before(call, unit)
+    if before is not None:
+        return before
     source = source_of(call, unit)
     version = source_version(call, unit, source)
     _check_changes_something(call, source)

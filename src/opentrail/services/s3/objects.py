@@ -78,13 +78,19 @@ async def put_object(call: Call, unit: Unit) -> Shape:
     """Store an object, or a new version of it."""
     template = new_object(call, unit, bucket_of(call, unit))
     payload = await take_payload(call, unit)
+    bucket, version = store(call, unit, template, payload)
+    return written(call, unit, bucket, version)
+
+
+def store(call: Call, unit: Unit, template: ObjectVersion, payload: Payload) -> tuple[Bucket, ObjectVersion]:
+    """Make the object that a call brought the newest version of its key, if the call's conditions hold."""
     bucket = bucket_of(call, unit)
     current = current_version(unit, bucket, template.key)
     check_write_conditions(call, current)
     version = finish(unit, bucket, template, payload, current)
     put_version(unit, bucket, version, current)
     call.evidence.object_size = version.size
-    return written(call, unit, bucket, version)
+    return bucket, version
 
 
 def new_object(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:

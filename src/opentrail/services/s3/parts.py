@@ -13,13 +13,13 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import PARTS, UPLOADS, ObjectVersion, Part, Upload, UploadedPart
 from opentrail.service import Service
-from opentrail.services.s3.copy_source import CopySource, copy_source_bytes, open_source, source_of, source_version
+from opentrail.services.s3.copy_source import CopySource, copied_before, copy_source_bytes, source_of, source_version
 from opentrail.services.s3.encryption import protect_part, show_written
 from opentrail.services.s3.lifecycle_rules import show_abort
 from opentrail.services.s3.listing import page_limit
 from opentrail.services.s3.lock_rules import check_part_digest
 from opentrail.services.s3.objects import bucket_of
-from opentrail.services.s3.payload import Payload, sealed_part, take_payload, taken_before
+from opentrail.services.s3.payload import Payload, sealed_part, take_payload
 from opentrail.services.s3.reading import RANGE_DIGITS_MAX, Run, from_epoch
 from opentrail.state import Unit
 from opentrail.wire.checksums import PARTS_MAX, expected_checksums
@@ -150,10 +150,9 @@ async def upload_part_copy(call: Call, unit: Unit) -> Shape:
 
 async def _copied(call: Call, unit: Unit, upload: Upload) -> tuple[CopySource, ObjectVersion, Payload]:
     """The source and its bytes, taken once however often the call is walked."""
-    taken = call.stash.get("copied")
-    if isinstance(taken, tuple):
-        open_source(call, unit, taken[0], taken[1])
-        return taken[0], taken[1], taken_before(call, taken[2]) or taken[2]
+    before = copied_before(call, unit)
+    if before is not None:
+        return before
     source = source_of(call, unit)
     version = source_version(call, unit, source)
     run = _source_run(call, version)

@@ -11,9 +11,8 @@ from urllib.parse import quote, urlsplit
 from opentrail.call import Call, Shape
 from opentrail.rows.s3 import INLINE_BYTES_MAX, Bucket, ObjectVersion
 from opentrail.service import Service
-from opentrail.services.s3.objects import bucket_of, check_write_conditions, finish, new_object, written
+from opentrail.services.s3.objects import bucket_of, new_object, store, written
 from opentrail.services.s3.payload import OBJECT_BYTES_MAX, Payload, store_payload, taken_before
-from opentrail.services.s3.versions import current_version, put_version
 from opentrail.state import Unit
 from opentrail.wire.multipart_form import Form
 from opentrail.wire.payload import DecodedBody
@@ -33,12 +32,7 @@ async def post_object(call: Call, unit: Unit) -> Shape:
     """Store an object that a browser sends as a form."""
     template = new_object(call, unit, bucket_of(call, unit))
     payload = await _take_file(call, unit)
-    bucket = bucket_of(call, unit)
-    current = current_version(unit, bucket, template.key)
-    check_write_conditions(call, current)
-    version = finish(unit, bucket, template, payload, current)
-    put_version(unit, bucket, version, current)
-    call.evidence.object_size = version.size
+    bucket, version = store(call, unit, template, payload)
     return _answer(call, bucket, version, written(call, unit, bucket, version))
 
 
