@@ -73,7 +73,7 @@ def _render_query(operation: Operation, output: Shape, request_id: str, _host_id
     if operation.output is not None:
         wrapper = operation.result_wrapper or f"{operation.name}Result"
         parts.append(f"<{wrapper}>")
-        write_xml_members(parts, operation.output, output, ANSWER)
+        parts.append(write_xml_members(operation.output, output, ANSWER))
         parts.append(f"</{wrapper}>")
     parts.append(f"<ResponseMetadata><RequestId>{escape(request_id)}</RequestId></ResponseMetadata>")
     parts.append(f"</{operation.name}Response>")
@@ -84,7 +84,7 @@ def _render_ec2(operation: Operation, output: Shape, request_id: str, _host_id: 
     parts = [XML_DECLARATION, f'<{operation.name}Response xmlns="{escape(operation.service.xml_namespace)}/">']
     parts.append(f"<requestId>{escape(request_id)}</requestId>")
     if operation.output is not None:
-        write_xml_members(parts, operation.output, output, ANSWER)
+        parts.append(write_xml_members(operation.output, output, ANSWER))
     parts.append(f"</{operation.name}Response>")
     return 0, {"x-amzn-RequestId": request_id, "Content-Type": EC2_TYPE}, "".join(parts).encode("utf-8")
 

@@ -163,9 +163,7 @@ def _xml_body(operation: Operation, plan: Plan, value: Shape, _headers: dict[str
 
 
 def _xml_payload(payload: Member, value: Value) -> bytes:
-    parts: list[str] = []
-    write_xml(parts, payload, value, REQUEST)
-    return "".join(parts).encode("utf-8")
+    return write_xml(payload, value, REQUEST).encode("utf-8")
 
 
 def _json_body(operation: Operation, plan: Plan, value: Shape, headers: dict[str, str]) -> bytes:

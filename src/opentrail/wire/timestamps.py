@@ -7,10 +7,14 @@ Source of the formats: Smithy 2.0, "Timestamp serialization and deserialization"
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+
+import msgspec
 
 from opentrail.wire.scalars import Malformed
 
@@ -110,17 +114,21 @@ def format_iso8601(value: datetime | float | str) -> str:
 
 def format_iso8601_millis(value: datetime | float | str) -> str:
     """`2026-11-21T02:42:43.000Z`: S3 always writes milliseconds."""
-    if type(value) is float and 0 <= value <= EPOCH_MAX:  # a listing writes a thousand of these
-        days, rest = divmod(round(value * 1_000_000) // 1_000, 86_400_000)
-        minutes, millis = divmod(rest, 60_000)
-        hours, minutes = divmod(minutes, 60)
-        return f"{_iso_date(days)}T{hours:02}:{minutes:02}:{millis // 1_000:02}.{millis % 1_000:03}Z"
-    return to_datetime(value).isoformat(timespec="milliseconds")[:23] + "Z"
+    return format_all_iso8601_millis((value,))[0]
 
 
-@lru_cache(REMEMBERED_DATES_MAX)
-def _iso_date(days: int) -> str:
-    return (EPOCH + timedelta(days=days)).isoformat()[:10]
+def format_all_iso8601_millis(values: Sequence[datetime | float | str]) -> list[str]:
+    """`format_iso8601_millis` of each. A listing has a thousand epoch seconds, which msgspec turns into text at once."""
+    if {*map(type, values)} <= _NUMBERS:
+        with contextlib.suppress(msgspec.ValidationError):  # out of range, which is told below
+            moments = msgspec.convert(values, list[datetime], strict=False)
+            texts = msgspec.json.encode(moments).decode()[2:-2].split('","')
+            return [f"{text[:23]}Z" if len(text) == _WITH_MICROSECONDS else f"{text[:19]}.000Z" for text in texts]
+    return [f"{to_datetime(value).isoformat(timespec='milliseconds')[:23]}Z" for value in values]
+
+
+_NUMBERS = {float, int}
+_WITH_MICROSECONDS = len("2026-11-21T02:42:43.000000Z")
 
 
 def format_http_date(value: datetime | float | str) -> str:
