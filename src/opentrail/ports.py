@@ -7,7 +7,7 @@ An engine (SQLite, PostgreSQL, files, an S3 store) plugs in by satisfying one of
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -31,14 +31,18 @@ class Line(msgspec.Struct, frozen=True):
     data: bytes
 
 
-@dataclass(slots=True)
-class Versioned:
+class Versioned(msgspec.Struct, eq=False):
     """A stored value and the Seq of the commit that wrote it. Not changed but for `row`."""
 
     value: bytes
     version: Seq
-    row: Any = field(default=None, compare=False)
-    """The value as `state.Table` decoded it, kept with it so that a hot row is decoded once."""
+    row: Any = None
+    """The value as `state.Table` decoded it, kept with it so that a hot row is decoded once. Plays no part in equality."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Versioned) and (self.version, self.value) == (other.version, other.value)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Writes(msgspec.Struct):
@@ -85,6 +89,12 @@ class Ledger(Protocol):
 
     def scan_back(self, prefix: Key, before: Key, limit: int) -> Sequence[tuple[Key, Versioned]]:
         """As `scan`, in descending order, of keys smaller than `before` (empty: from the prefix's end)."""
+        ...
+
+    def group_starts(self, prefix: Key, after: Key, delimiter: bytes, limit: int) -> Sequence[Key]:
+        """The keys of up to `limit` rows greater than `after`, each the first of its group: of the rows whose keys begin
+        with `prefix` and go on alike up to the first `delimiter`. MUST end before a row that is in no group, and MAY end
+        sooner, at once even: whoever wants to know what follows scans. MUST NOT cost more for large groups."""
         ...
 
     async def commit(self, writes: Writes, lines: Sequence[Line]) -> Seq:

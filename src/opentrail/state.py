@@ -7,7 +7,7 @@ unit are committed together by the gate. Nothing here suspends.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -116,6 +116,11 @@ class Unit:
             if key.startswith(prefix) and key > after and (last is None or key <= last):
                 merged[key] = Versioned(value, -1)
         return sorted(merged.items())[:limit]
+
+    def group_starts(self, prefix: Key, after: Key, delimiter: bytes, limit: int) -> Sequence[Key]:
+        """`ports.Ledger.group_starts`; none while there are own writes."""
+        mine = self.writes
+        return () if mine.puts or mine.deletes else self.house.ledger.group_starts(prefix, after, delimiter, limit)
 
     def emit(self, event: bytes) -> None:
         """Add an EventBridge event (compact JSON) to what this commit makes durable."""

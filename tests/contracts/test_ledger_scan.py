@@ -64,6 +64,33 @@ def compare(ledger, model: dict[bytes, bytes], space: bytes, asked) -> None:
         keys = sorted((key for key in model if key.startswith(prefix) and (not bound or key < bound)), reverse=True)
         rows = [(key, found.value) for key, found in ledger.scan_back(prefix, bound, limit)]
         assert rows == [(key, model[key]) for key in keys][:limit]
+        for delimiter in (b"a", b"ba", b"\0", b"\xff"):
+            starts = list(ledger.group_starts(prefix, bound, delimiter, limit))
+            assert starts == groups_of(model, prefix, bound, delimiter)[: len(starts)]
+            assert len(starts) <= limit
+
+
+def groups_of(model: dict[bytes, bytes], prefix: bytes, after: bytes, delimiter: bytes) -> list[bytes]:
+    """The first key of each group, as far as there are only groups."""
+    firsts: dict[bytes, bytes] = {}
+    for key in sorted(key for key in model if key.startswith(prefix) and key > after):
+        place = key.find(delimiter, len(prefix))
+        if place < 0:
+            break
+        firsts.setdefault(key[:place], key)
+    return list(firsts.values())
+
+
+async def test_group_starts_seek_over_groups(ledger, space):
+    rows = [*(b"d/%02d/%d" % (group, row) for group in range(30) for row in range(9)), b"d/15", b"d\0/x"]
+    await ledger.commit(Writes(puts={space + key: b"" for key in rows}), [])
+    prefix = space + b"d/"
+    upper = [prefix + b"%02d/0" % group for group in range(16, 30)]
+    assert list(ledger.group_starts(prefix, prefix + b"15/\xff", b"/", 99)) == upper
+    assert list(ledger.group_starts(prefix, prefix + b"15/\xff", b"/", 5)) == upper[:5]
+    assert list(ledger.group_starts(prefix, b"", b"/", 99)) == [prefix + b"%02d/0" % group for group in range(15)]
+    assert list(ledger.group_starts(prefix, prefix + b"14/3", b"/", 99)) == [prefix + b"14/4"]
+    assert list(ledger.group_starts(space, b"", b"/", 9)) == [space + b"d\0/x", space + b"d/00/0"]
 
 
 async def test_a_prefix_of_nothing_but_the_highest_byte(ledger):

@@ -49,6 +49,19 @@ class FakeLedger:
             found.append((key, self.rows[key]))
         return found
 
+    def group_starts(self, prefix: Key, after: Key, delimiter: bytes, limit: int) -> Sequence[Key]:
+        starts: list[Key] = []
+        group = b""
+        first = bisect_right(self._keys, after) if after and after >= prefix else bisect_left(self._keys, prefix)
+        for key in self._keys[first:]:
+            place = key.find(delimiter, len(prefix))
+            if not key.startswith(prefix) or place < 0 or len(starts) == limit:
+                break
+            if key[: place + len(delimiter)] != group:
+                group = key[: place + len(delimiter)]
+                starts.append(key)
+        return starts
+
     async def commit(self, writes: Writes, lines: Sequence[Line]) -> Seq:
         if self.fail_next or self.closed:
             self.fail_next = False

@@ -30,6 +30,18 @@ _GET = "SELECT version, value FROM opentrail_rows WHERE key = %b"
 _SCAN = "SELECT key, version, value FROM opentrail_rows WHERE key {op} %b AND key < %b ORDER BY key {order} LIMIT %b"
 _UP, _UP_AFTER = _SCAN.format(op=">=", order=""), _SCAN.format(op=">", order="")
 _DOWN = _SCAN.format(op=">=", order="DESC")
+_FOUND = "position(%(mark)b::bytea in substring(step.key from %(length)b::int + 1))"
+_NEXT = "SELECT key FROM opentrail_rows WHERE key {} %(low)b AND key < %(end)b ORDER BY key LIMIT 1"
+_GROUP_STARTS = f"""
+WITH RECURSIVE step(key) AS (
+  ({_NEXT}) UNION ALL
+  SELECT (SELECT key FROM opentrail_rows WHERE key < %(end)b
+    AND key >= substring(step.key from 1 for %(length)b::int + {_FOUND} - 1) || %(behind)b::bytea ORDER BY key LIMIT 1)
+  FROM step WHERE {_FOUND} > 0
+)
+SELECT key FROM (SELECT key FROM step LIMIT %(most)b) AS step WHERE {_FOUND} > 0
+"""
+"""From the first row of a group a seek to what follows the group, and so on."""
 _READ = "SELECT seq, kind, data FROM opentrail_lines WHERE seq > %b AND seq <= %b ORDER BY seq LIMIT %b"
 _LAST_KEY = b"\xff" * 4_097
 """Greater than any key there may be."""
@@ -86,6 +98,17 @@ class PostgresLedger:
         pending = {key: found for key, found in self._overlay.items() if prefix <= key < end}
         return self._merge(_DOWN, (prefix, end), pending, limit, reverse=True)
 
+    def group_starts(self, prefix: Key, after: Key, delimiter: bytes, limit: int) -> Sequence[Key]:
+        end, behind = _prefix_end(prefix), _prefix_end(delimiter)
+        low = max(after, prefix)
+        if len(behind) != len(delimiter) or any(low <= key < end for key in self._overlay):
+            return ()  # what is not durable yet may begin a group, or have taken one away
+        query = _GROUP_STARTS.format(">" if low == after else ">=")
+        found = self._ask(
+            query, low=low, end=end, length=len(prefix), mark=delimiter, behind=behind, most=max(limit, 0)
+        )
+        return [key for (key,) in found]
+
     def _merge(
         self, query: str, bounds: tuple[Key, Key], pending: Rows, limit: int, *, reverse: bool
     ) -> list[tuple[Key, Versioned]]:
@@ -106,16 +129,17 @@ class PostgresLedger:
     def read(self, after: Seq, limit: int) -> Sequence[tuple[Seq, Line]]:
         return [(seq, Line(_KINDS[kind], data)) for seq, kind, data in self._ask(_READ, after, self._head, limit)]
 
-    def _ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def _ask(self, query: str, *values: object, **named: object) -> list[tuple[Any, ...]]:
         """One round trip; a connection that was lost is opened again once."""
+        given = named or values
         try:
-            return self._reader.execute(query, values, binary=True).fetchall()
+            return self._reader.execute(query, given, binary=True).fetchall()
         except psycopg.OperationalError as lost:
             log.warning("the connection for reading was lost: %s", lost)
         try:
             self._reader.close()
             self._reader = connect(self._conninfo)
-            return self._reader.execute(query, values, binary=True).fetchall()
+            return self._reader.execute(query, given, binary=True).fetchall()
         except psycopg.OperationalError as error:
             raise LedgerUnavailable(f"the database cannot be read: {error}") from error
 

@@ -31,6 +31,20 @@ PENDING_COMMITS_MAX = 65_536
 KEY_BYTES_MAX = 4_096
 """No key is longer: table, bucket, S3's key of 1,024 bytes, a version."""
 
+_GROUP_STARTS = """
+WITH RECURSIVE step(key) AS (
+  SELECT (SELECT key FROM kv WHERE key {} :low AND key < :end ORDER BY key LIMIT 1)
+  UNION ALL
+  SELECT (SELECT key FROM kv WHERE key < :end
+    AND key >= CAST(substr(step.key, 1, :length + instr(substr(step.key, :length + 1), :mark) - 1) || :behind AS BLOB)
+    ORDER BY key LIMIT 1)
+  FROM step WHERE instr(substr(step.key, :length + 1), :mark)
+  LIMIT :most
+)
+SELECT key FROM step WHERE instr(substr(key, :length + 1), :mark)
+"""
+"""From the first row of a group a seek to what follows the group, and so on."""
+
 _KINDS: tuple[LineKind, ...] = ("record", "event")
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
@@ -104,6 +118,15 @@ class SqliteLedger:
         pending = {key: found for key, found in self._overlay.items() if prefix <= key < end}
         query = "SELECT key, version, value FROM kv WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
         return self._merge(query, (prefix, end), pending, limit, reverse=True)
+
+    def group_starts(self, prefix: Key, after: Key, delimiter: bytes, limit: int) -> Sequence[Key]:
+        end, behind = _prefix_end(prefix), _prefix_end(delimiter)
+        low = max(after, prefix)
+        if len(behind) != len(delimiter) or any(low <= key < end for key in self._overlay):
+            return ()  # what is not durable yet may begin a group, or have taken one away
+        values = {"low": low, "end": end, "length": len(prefix), "mark": delimiter, "behind": behind, "most": limit}
+        query = _GROUP_STARTS.format(">" if low == after else ">=")
+        return [key for (key,) in self._reader.execute(query, values)]
 
     def _merge(
         self,

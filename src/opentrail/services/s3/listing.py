@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ import msgspec
 from opentrail.access.acl import canonical_id
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
+from opentrail.ports import Key
 from opentrail.rows.s3 import OBJECTS, Bucket
 from opentrail.service import Service
 from opentrail.services.s3.archive import add_restore_status
@@ -25,7 +27,7 @@ from opentrail.state import Row, Unit
 
 KEYS_MAX = 1_000
 """Entries of one page."""
-PAGE_FIRST, PAGE_MAX, PAGE_GROWTH = 4, 1_001, 8
+PAGE_FIRST, PAGE_GROWTH = 4, 8
 """Rows fetched at once: few while common prefixes make the walk jump, more and more when it goes straight on."""
 BEHIND_ALL = b"\xff"
 """Sorts behind every continuation of a key, since UTF-8 has no such byte."""
@@ -46,78 +48,87 @@ class Listed(Row, frozen=True):
     restored_until: float = 0.0
 
 
-class Entry(NamedTuple):
-    """One line of a listing: a key with its row, or a common prefix without one."""
-
-    name: str
-    row: Listed | None = None
-
-
-_read_row = msgspec.msgpack.Decoder(Listed).decode
-
-
-def entries(
-    unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: str, most: int = KEYS_MAX
-) -> Iterator[Entry]:
-    """Entries greater than `after`, in order. Endless as the bucket is; the caller stops, likely behind `most`."""
-    root = OBJECTS.key(bucket.name, "")
-    prefix_key = OBJECTS.key(bucket.name, prefix)
-    position = OBJECTS.key(bucket.name, after) if after else b""
-    rolled = _common(after, prefix, delimiter)
-    if rolled:
-        position = root + rolled.encode("utf-8", "surrogatepass") + BEHIND_ALL
-    straight = min(most + 1, PAGE_MAX)
-    size = min(straight, PAGE_FIRST) if delimiter else straight
-    while True:
-        rows = unit.scan(prefix_key, position, size)
-        jumped = False
-        for key, found in rows:
-            position = key
-            name = key[len(root) :].decode("utf-8", "surrogatepass")
-            common = _common(name, prefix, delimiter)
-            if common:
-                yield Entry(common)
-                position = root + common.encode("utf-8", "surrogatepass") + BEHIND_ALL
-                jumped = True
-                break
-            yield Entry(name, _read_row(found.value))
-        if not jumped and len(rows) < size:
-            return
-        size = min(straight, PAGE_FIRST if jumped else size * PAGE_GROWTH)
-
-
-def _common(name: str, prefix: str, delimiter: str) -> str:
-    """The common prefix a key is rolled up into; empty when it stands for itself."""
-    if not delimiter or not name.startswith(prefix):
-        return ""
-    found = name.find(delimiter, len(prefix))
-    return "" if found < 0 else name[: found + len(delimiter)]
+_read_rows = msgspec.msgpack.Decoder(list[Listed]).decode
+_ARRAY = b"\xdd"
+"""msgpack's head of a long array; its length follows in four bytes."""
 
 
 @dataclass(slots=True)
 class Page:
-    """One page: what it shows, and the last entry when there is more behind it."""
+    """One page: keys with their rows, common prefixes, and the last of both when there is more behind it."""
 
-    contents: list[Entry]
-    prefixes: list[str]
-    next_after: str
+    names: list[str] = field(default_factory=list)
+    rows: list[Listed] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
+    next_after: str = ""
+
+    @property
+    def count(self) -> int:
+        return len(self.names) + len(self.prefixes)
 
 
-def take_page(walk: Iterator[Entry], limit: int) -> Page:
-    contents: list[Entry] = []
-    prefixes: list[str] = []
-    last = ""
+class Chunk(NamedTuple):
+    """Neighbours: keys with the bytes of their rows, or common prefixes, which have none."""
+
+    keys: list[Key]
+    values: list[bytes]
+
+
+def take_page(unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: str, limit: int) -> Page:
+    """Up to `limit` entries greater than `after`."""
+    page = Page()
     if limit == 0:
-        return Page([], [], "")
-    for count, entry in enumerate(walk):
-        if count == limit:
-            return Page(contents, prefixes, last)
-        last = entry.name
-        if entry.row is None:
-            prefixes.append(entry.name)
+        return page
+    root = len(OBJECTS.key(bucket.name, ""))
+    last = ""
+    for keys, values in _chunks(unit, bucket, prefix, delimiter, after, limit + 1):
+        room = limit - page.count
+        if room == 0:
+            page.next_after = last
+            break
+        names = [key[root:].decode("utf-8", "surrogatepass") for key in keys[:room]]
+        last = names[-1]
+        if values:
+            page.names += names
+            page.rows += _read_rows(b"".join((_ARRAY, len(names).to_bytes(4, "big"), *values[:room])))
         else:
-            contents.append(entry)
-    return Page(contents, prefixes, "")
+            page.prefixes += names
+        if len(keys) > room:
+            page.next_after = last
+            break
+    return page
+
+
+def _chunks(unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: str, most: int) -> Iterator[Chunk]:
+    """What a page shows and what may follow it, in order; the caller stops behind `most` entries."""
+    root, start = OBJECTS.key(bucket.name, ""), OBJECTS.key(bucket.name, prefix)
+    mark = delimiter.encode("utf-8", "surrogatepass")
+    position = root + after.encode("utf-8", "surrogatepass") if after else b""
+    if position.startswith(start) and (common := _common(position, start, mark)):
+        position = common + BEHIND_ALL
+    size = min(most, PAGE_FIRST) if mark else most
+    while True:
+        rows = unit.scan(start, position, size)
+        plain = list(takewhile(lambda row: not _common(row[0], start, mark), rows)) if mark else rows
+        if plain:
+            yield Chunk([key for key, _ in plain], [found.value for _, found in plain])
+            position = plain[-1][0]
+        if len(plain) < len(rows):
+            groups = [rows[len(plain)][0]]
+            groups += unit.group_starts(start, _common(groups[0], start, mark) + BEHIND_ALL, mark, most - 1)
+            prefixes = [_common(key, start, mark) for key in groups]
+            yield Chunk(prefixes, [])
+            position, size = prefixes[-1] + BEHIND_ALL, min(most, PAGE_FIRST)
+        elif len(rows) < size:
+            return
+        else:
+            size = min(most, size * PAGE_GROWTH)
+
+
+def _common(key: Key, start: Key, mark: bytes) -> Key:
+    """The common prefix that a key is rolled up into, as a key; empty when it stands for itself."""
+    found = key.find(mark, len(start)) if mark else -1
+    return b"" if found < 0 else key[: found + len(mark)]
 
 
 def page_limit(call: Call, member: str = "MaxKeys") -> int:
@@ -156,9 +167,9 @@ async def list_objects_v2(call: Call, unit: Unit) -> Shape:
     token = given.get("ContinuationToken")
     after = read_token(token) if token is not None else given.get("StartAfter", "")
     prefix, delimiter = given.get("Prefix", ""), given.get("Delimiter", "")
-    page = take_page(entries(unit, bucket, prefix, delimiter, after, limit), limit)
+    page = take_page(unit, bucket, prefix, delimiter, after, limit)
     output = _listing(call, bucket, page, spell, owner=bool(given.get("FetchOwner")))
-    output["KeyCount"] = len(page.contents) + len(page.prefixes)
+    output["KeyCount"] = page.count
     output["MaxKeys"] = limit
     if token is not None:
         output["ContinuationToken"] = token
@@ -177,7 +188,7 @@ async def list_objects(call: Call, unit: Unit) -> Shape:
     spell, limit = Spelling(call), page_limit(call)
     marker = given.get("Marker", "")
     prefix, delimiter = given.get("Prefix", ""), given.get("Delimiter", "")
-    page = take_page(entries(unit, bucket, prefix, delimiter, marker, limit), limit)
+    page = take_page(unit, bucket, prefix, delimiter, marker, limit)
     output = _listing(call, bucket, page, spell, owner=True)
     output["Marker"] = spell(marker)
     output["MaxKeys"] = limit
@@ -193,10 +204,10 @@ def _listing(call: Call, bucket: Bucket, page: Page, spell: Spelling, *, owner: 
         "IsTruncated": bool(page.next_after),
         "Name": bucket.name,
         "Prefix": spell(given.get("Prefix", "")),
-        "Contents": [_content(entry, spell, owner) for entry in page.contents],
+        "Contents": [_content(name, row, owner) for name, row in zip(map(spell, page.names), page.rows, strict=True)],
         "CommonPrefixes": [{"Prefix": spell(prefix)} for prefix in page.prefixes],
     }
-    add_restore_status(call, zip((entry.row for entry in page.contents), output["Contents"], strict=True))
+    add_restore_status(call, zip(page.rows, output["Contents"], strict=True))
     if given.get("Delimiter"):
         output["Delimiter"] = spell(given["Delimiter"])
     if spell.encoded:
@@ -204,11 +215,9 @@ def _listing(call: Call, bucket: Bucket, page: Page, spell: Spelling, *, owner: 
     return output
 
 
-def _content(entry: Entry, spell: Spelling, owner: bool) -> dict[str, Any]:
-    row = entry.row
-    assert row is not None
+def _content(name: str, row: Listed, owner: bool) -> dict[str, Any]:
     content: dict[str, Any] = {
-        "Key": spell(entry.name),
+        "Key": name,
         "LastModified": row.modified,
         "ETag": f'"{row.etag}"',
         "Size": row.size,
