@@ -7,9 +7,9 @@ made for every call is a msgspec.Struct, which is made several times faster than
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import msgspec
 
@@ -20,6 +20,31 @@ if TYPE_CHECKING:
 
 Shape = dict[str, Any]
 """AWS's own structures stay dicts, keyed by the member names of the model."""
+
+
+class Columns(Sequence[Shape]):
+    """A list of structures, given member by member: how a handler answers a thousand entries at once. All columns are of
+    one length; None where an entry has no such member. Whoever reads it as a list gets entries made for the moment."""
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: dict[str, Sequence[Any]]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def __iter__(self) -> Iterator[Shape]:
+        return (self[place] for place in range(len(self)))
+
+    @overload
+    def __getitem__(self, place: int) -> Shape: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Shape]: ...
+    def __getitem__(self, place: int | slice) -> Shape | Sequence[Shape]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        return {name: column[place] for name, column in self.columns.items() if column[place] is not None}
 
 
 class Body(Protocol):

@@ -119,7 +119,7 @@ def format_iso8601_millis(value: datetime | float | str) -> str:
 
 def format_all_iso8601_millis(values: Sequence[datetime | float | str]) -> list[str]:
     """`format_iso8601_millis` of each. A listing has a thousand epoch seconds, which msgspec turns into text at once."""
-    if {*map(type, values)} <= _NUMBERS:
+    if values and {*map(type, values)} <= _NUMBERS:
         with contextlib.suppress(msgspec.ValidationError):  # out of range, which is told below
             moments = msgspec.convert(values, list[datetime], strict=False)
             texts = msgspec.json.encode(moments).decode()[2:-2].split('","')

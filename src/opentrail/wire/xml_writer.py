@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import accumulate, chain, pairwise
 from typing import TypeAlias
 
+from opentrail.call import Columns
 from opentrail.model.shapes import Member, ShapeModel
 from opentrail.wire.documents import SHAPES_REMEMBERED_MAX
 from opentrail.wire.scalars import Value, format_blob, format_boolean, format_float
@@ -195,6 +196,11 @@ def _structure_writer(shape: ShapeModel, start: str, end: str, spelling: Spellin
         return form.write(columns, count)
 
     def write(values: Sequence[Mapping[str, Value]]) -> Sequence[str]:
+        if isinstance(values, Columns):
+            given = values.columns
+            if any(None in column for column in given.values()):
+                return write_mixed(list(values))
+            return write_alike(tuple(given), list(given.values()), len(values))
         names = tuple(values[0])
         if len(values) == 1 or set(map(tuple, values)) == {names}:
             columns = [[value[name] for value in values] for name in names]
@@ -224,6 +230,9 @@ def _list_writer(member: Member, start: str, end: str, spelling: Spelling) -> Wr
     inner = _value_writer(item, start, end, spelling) if flat else _element_writer(item, spelling)
 
     def write(values: Sequence[Iterable[Value]]) -> Sequence[str]:
+        if len(values) == 1 and isinstance(values[0], Columns):
+            joined = ["".join(inner(values[0]) if len(values[0]) else ())]
+            return joined if flat else [f"{start}{joined[0]}{end}"]
         lists = [value if type(value) is list else list(value) for value in values]
         items = list(chain.from_iterable(lists))
         if None in items:

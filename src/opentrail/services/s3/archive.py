@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from opentrail.call import Call
+from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import ACCESSES, Access, Bucket, ObjectVersion
 from opentrail.state import Unit
@@ -74,11 +74,17 @@ def http_date(seconds: float) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0), usegmt=True)
 
 
-def add_restore_status(call: Call, listed: Iterable[tuple[Archivable | None, dict[str, Any]]]) -> None:
-    """RestoreStatus in the entries of a listing that asks for it, for archived objects that are restored."""
+def restore_statuses(call: Call, listed: Iterable[Archivable]) -> list[Shape | None]:
+    """RestoreStatus of each entry of a listing that asks for it: of archived objects that are restored. Else empty."""
     if "RestoreStatus" not in (call.input.get("OptionalObjectAttributes") or ()):
-        return
-    for version, entry in listed:
-        if version is not None and version.storage_class in ARCHIVED and is_restored(version, call.started_at):
-            until = datetime.fromtimestamp(version.restored_until, UTC)
-            entry["RestoreStatus"] = {"IsRestoreInProgress": False, "RestoreExpiryDate": until}
+        return []
+    return [_restore_status(version, call.started_at) for version in listed]
+
+
+def _restore_status(version: Archivable, now: float) -> Shape | None:
+    if version.storage_class not in ARCHIVED or not is_restored(version, now):
+        return None
+    return {
+        "IsRestoreInProgress": False,
+        "RestoreExpiryDate": datetime.fromtimestamp(version.restored_until, UTC),
+    }

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -16,12 +17,12 @@ from urllib.parse import quote
 import msgspec
 
 from opentrail.access.acl import canonical_id
-from opentrail.call import Call, Shape
+from opentrail.call import Call, Columns, Shape
 from opentrail.errors import AwsError
 from opentrail.ports import Key
 from opentrail.rows.s3 import OBJECTS, Bucket
 from opentrail.service import Service
-from opentrail.services.s3.archive import add_restore_status
+from opentrail.services.s3.archive import restore_statuses
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Row, Unit
 
@@ -29,6 +30,8 @@ KEYS_MAX = 1_000
 """Entries of one page."""
 PAGE_FIRST, PAGE_GROWTH = 4, 8
 """Rows fetched at once: few while common prefixes make the walk jump, more and more when it goes straight on."""
+SAFE = "/-_.~*"
+"""Characters that `encoding-type=url` leaves alone, beside letters and digits."""
 BEHIND_ALL = b"\xff"
 """Sorts behind every continuation of a key, since UTF-8 has no such byte."""
 
@@ -48,6 +51,7 @@ class Listed(Row, frozen=True):
     restored_until: float = 0.0
 
 
+_PLAIN = re.compile(rf"[A-Za-z0-9{re.escape(SAFE)}]*")
 _read_rows = msgspec.msgpack.Decoder(list[Listed]).decode
 _ARRAY = b"\xdd"
 """msgpack's head of a long array; its length follows in four bytes."""
@@ -155,7 +159,11 @@ class Spelling:
         self.encoded = kind == "url"
 
     def __call__(self, name: str) -> str:
-        return quote(name, safe="/-_.~*", errors="surrogatepass") if self.encoded else name
+        return quote(name, safe=SAFE, errors="surrogatepass") if self.encoded else name
+
+    def all(self, names: list[str]) -> list[str]:
+        """Each of them; most have nothing to encode, and one look at all of them tells."""
+        return names if not self.encoded or _PLAIN.fullmatch("".join(names)) else [self(name) for name in names]
 
 
 @family.operation("ListObjectsV2")
@@ -204,10 +212,9 @@ def _listing(call: Call, bucket: Bucket, page: Page, spell: Spelling, *, owner: 
         "IsTruncated": bool(page.next_after),
         "Name": bucket.name,
         "Prefix": spell(given.get("Prefix", "")),
-        "Contents": [_content(name, row, owner) for name, row in zip(map(spell, page.names), page.rows, strict=True)],
-        "CommonPrefixes": [{"Prefix": spell(prefix)} for prefix in page.prefixes],
+        "Contents": _contents(call, page, spell, owner),
+        "CommonPrefixes": Columns({"Prefix": spell.all(page.prefixes)}),
     }
-    add_restore_status(call, zip(page.rows, output["Contents"], strict=True))
     if given.get("Delimiter"):
         output["Delimiter"] = spell(given["Delimiter"])
     if spell.encoded:
@@ -215,20 +222,23 @@ def _listing(call: Call, bucket: Bucket, page: Page, spell: Spelling, *, owner: 
     return output
 
 
-def _content(name: str, row: Listed, owner: bool) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        "Key": name,
-        "LastModified": row.modified,
-        "ETag": f'"{row.etag}"',
-        "Size": row.size,
-        "StorageClass": row.storage_class,
+def _contents(call: Call, page: Page, spell: Spelling, owner: bool) -> Columns:
+    rows = page.rows
+    columns: dict[str, Sequence[Any]] = {
+        "Key": spell.all(page.names),
+        "LastModified": [row.modified for row in rows],
+        "ETag": [f'"{row.etag}"' for row in rows],
+        "Size": [row.size for row in rows],
+        "StorageClass": [row.storage_class for row in rows],
     }
-    if row.checksums:
-        content["ChecksumAlgorithm"] = list(row.checksums)
-        content["ChecksumType"] = row.checksum_type or "FULL_OBJECT"
+    if any(row.checksums for row in rows):
+        columns["ChecksumAlgorithm"] = [list(row.checksums) or None for row in rows]
+        columns["ChecksumType"] = [row.checksum_type or "FULL_OBJECT" if row.checksums else None for row in rows]
     if owner:
-        content["Owner"] = {"ID": canonical_id(row.owner)}
-    return content
+        columns["Owner"] = [{"ID": canonical_id(row.owner)} for row in rows]
+    if statuses := restore_statuses(call, rows):
+        columns["RestoreStatus"] = statuses
+    return Columns(columns)
 
 
 def make_token(after: str) -> str:

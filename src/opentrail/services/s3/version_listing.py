@@ -15,7 +15,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import NULL_VERSION, OBJECTS, VERSIONS, Bucket, ObjectVersion, order_part
 from opentrail.service import Service
-from opentrail.services.s3.archive import add_restore_status
+from opentrail.services.s3.archive import restore_statuses
 from opentrail.services.s3.listing import Spelling, page_limit
 from opentrail.services.s3.objects import bucket_of
 from opentrail.services.s3.reading import from_epoch
@@ -59,7 +59,8 @@ async def list_object_versions(call: Call, unit: Unit) -> Shape:
         "CommonPrefixes": [{"Prefix": spell(prefix)} for prefix in listing.prefixes],
     }
     kept = [row for row, _ in listing.versions if not row.delete_marker]
-    add_restore_status(call, zip(kept, output["Versions"], strict=True))
+    for entry, status in zip(output["Versions"], restore_statuses(call, kept), strict=False):
+        entry["RestoreStatus"] = status
     if listing.next_marker is not None:
         output["NextKeyMarker"] = spell(listing.next_marker[0])
         if listing.next_marker[1]:
