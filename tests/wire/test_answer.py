@@ -2,6 +2,7 @@
 
 import pytest
 
+from opentrail.call import Columns
 from opentrail.model.load import load_models
 from opentrail.wire.answer import render_output
 from tests.wire.oracle import SPOKEN, client_output, model_of
@@ -44,3 +45,34 @@ def test_bucket_location_is_the_root_itself():
     assert body.endswith(
         b'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">eu-west-1</LocationConstraint>'
     )
+
+
+NASTY = ["plain", "a|b", "||", "", '"quoted"', "<&>", "a\rb\n", "\x00\ud800", "é|ü", "100%s%%"]
+
+
+def listing(contents):
+    operation = load_models().operation("s3", "ListObjectsV2")
+    return render_output(operation, "rest-xml", {"Contents": contents}, **IDS)
+
+
+def test_many_are_written_as_each_by_itself():
+    rows = [{"Key": key, "ETag": key, "Size": place} for place, key in enumerate(NASTY)]
+    alone = [listing([row])[2].split(b"<Contents>")[1].split(b"</Contents>")[0] for row in rows]
+    together = listing(rows)[2].split(b"<Contents>")[1:]
+    assert [text.split(b"</Contents>")[0] for text in together] == alone
+
+
+def test_columns_are_written_as_the_list_that_they_stand_for():
+    columns = Columns(
+        {
+            "Key": NASTY,
+            "LastModified": [float(n) for n in range(len(NASTY))],
+            "StorageClass": [None if n % 3 else "GLACIER" for n in range(len(NASTY))],
+            "ChecksumAlgorithm": [[], ["CRC32", "SHA1"], None, *([["SHA1"]] * (len(NASTY) - 3))],
+            "Owner": [{"ID": str(n)} if n % 2 else None for n in range(len(NASTY))],
+        }
+    )
+    assert listing(columns) == listing(list(columns))
+    assert listing(Columns({"Key": []})) == listing([])
+    assert columns[:2] == [columns[0], columns[1]]
+    assert columns[2] == {"Key": "||", "LastModified": 2.0}
