@@ -13,19 +13,6 @@ from botocore.exceptions import ClientError
 ALGORITHMS = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]
 
 
-class Unseekable(io.RawIOBase):
-    """A body that can only be read once, which makes botocore send trailers."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = io.BytesIO(data)
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        return self._data.read(size)
-
-
 @pytest.fixture
 def wire(s3: Any) -> Any:
     """The headers of the PUT requests that botocore sends, as they are sent."""

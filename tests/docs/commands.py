@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-DOCS_URL, DOCS_ADDRESS = "http://127.0.0.1:4580", "127.0.0.1:4580"
+DOCS_ADDRESS = "127.0.0.1:4580"
 """Where the docs' server listens; tests put the address of theirs in its place."""
 _BLOCK = re.compile(r"<!-- (run|shows)(?:: ([\w ]+))? -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!-- (?:run|shows)\b.*?-->")

@@ -8,6 +8,9 @@ from typing import Any
 
 from opentrail.access import totp
 
+ROOT_DEVICE = "root-account-mfa-device"
+"""The name that AWS gives the root's first device."""
+
 
 class Authenticator:
     """Shows codes for the virtual device that CreateVirtualMFADevice answered. Times are epoch seconds."""

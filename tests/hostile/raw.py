@@ -17,7 +17,6 @@ from tests.clients.server_process import REGION, ROOT_KEY, ROOT_SECRET, ServerPr
 from tests.wire.oracle import client_request
 
 ANSWER_SECONDS_MAX = 60.0
-JSON_HEAD = {"Content-Type": "application/x-amz-json-1.1"}
 FORM_HEAD = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 
 

@@ -31,15 +31,15 @@ def test_unknown_names() -> None:
     with pytest.raises(KeyError):
         MODELS.operation("s3", "Nope")
     assert MODELS.by_signing_name("nope") == ()
-    assert MODELS.by_target_prefix("nope") is None
+    assert MODELS.by_target("nope") == ()
     assert MODELS.by_endpoint_prefix("nope") == ""
 
 
 def test_names_on_the_wire() -> None:
     assert MODELS.by_signing_name("s3") == ("s3", "s3control")
     assert MODELS.by_signing_name("rds")[0] == "rds"
-    assert MODELS.by_target_prefix("AWSEvents") == "events"
-    assert MODELS.by_target_prefix("CloudTrail_20131101") == "cloudtrail"
+    assert MODELS.by_target("AWSEvents") == ("events",)
+    assert MODELS.by_target("CloudTrail_20131101") == ("cloudtrail",)
     assert MODELS.by_endpoint_prefix("monitoring") == "monitoring"
     assert MODELS.by_query_version("2011-06-15") == ("sts",)
 

@@ -6,10 +6,9 @@ import json
 import time
 from typing import Any
 
-from opentrail.rows.mfa import ROOT_DEVICE
 from tests.clients.server_process import ACCOUNT, REGION, ServerProcess
 from tests.clients.trail_log import log_bucket_policy
-from tests.fakes.authenticator import Authenticator
+from tests.fakes.authenticator import ROOT_DEVICE, Authenticator
 
 LOGS, ACCESS_LOGS, GROUP, ROLE = "prowler-logs", "prowler-access-logs", "prowler", "prowler-trail"
 TRAIL = "prowler"

@@ -8,8 +8,9 @@ import pytest
 
 from opentrail.errors import AwsError
 from opentrail.record.build import build
-from opentrail.record.event_selectors import DEFAULT_SELECTORS, compile_selectors, read_record
+from opentrail.record.event_selectors import DEFAULT_SELECTORS, read_record
 from tests.record.made import PUT_OBJECT, call, counter, operation
+from tests.record.selecting import compile_selectors
 
 
 def head(op=PUT_OBJECT, **parts):
@@ -156,11 +157,6 @@ def test_basic_selectors_that_no_trail_may_have(selectors):
         compile_selectors(selectors)
     assert (caught.value.code, caught.value.status) == ("InvalidEventSelectorsException", 400)
     assert caught.value.message
-
-
-def test_not_both_kinds():
-    with pytest.raises(AwsError):
-        compile_selectors([objects("arn:aws:s3")], [data()])
 
 
 @pytest.mark.parametrize(

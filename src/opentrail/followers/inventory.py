@@ -47,7 +47,6 @@ FILE_ROWS_MAX = 100_000
 FILE_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of one data file before compression, give or take a page."""
 BUCKETS_PAGE = 100
-CONFLICTS_MAX = 8
 DROP_ROWS = 500
 """Rows of an abandoned list removed in one commit."""
 

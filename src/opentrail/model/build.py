@@ -126,8 +126,6 @@ class _Shapes:
             member.xml_namespace = _namespace(ref)
             member.jsonvalue = bool(ref.get("jsonvalue"))
             member.host_label = bool(ref.get("hostLabel"))
-            member.event_payload = bool(ref.get("eventpayload"))
-            member.event_header = bool(ref.get("eventheader"))
             member.idempotency_token = bool(ref.get("idempotencyToken"))
         return member
 

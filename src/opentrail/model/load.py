@@ -102,13 +102,9 @@ class Models:
         """The services whose requests are signed for `name`; empty when unknown."""
         return self._signing.get(name, ())
 
-    def by_target_prefix(self, prefix: str) -> str | None:
-        """The service whose `X-Amz-Target` is `<prefix>.<Operation>`."""
-        return next(iter(self.by_target(prefix)), None)
-
     def by_target(self, prefix: str) -> tuple[str, ...]:
-        """As `by_target_prefix`, all of them (Timestream's two share one). A prefix with dots is also known by its last
-        part: CloudTrail answers to `CloudTrail_20131101`."""
+        """The services whose `X-Amz-Target` is `<prefix>.<Operation>` (Timestream's two share one). A prefix with dots is
+        also known by its last part: CloudTrail answers to `CloudTrail_20131101`."""
         return self._targets.get(prefix, ())
 
     def by_query_version(self, api_version: str) -> tuple[str, ...]:

@@ -39,8 +39,6 @@ class Member:
     jsonvalue: bool = False
     streaming: bool = False
     host_label: bool = False
-    event_payload: bool = False
-    event_header: bool = False
     idempotency_token: bool = False
 
 

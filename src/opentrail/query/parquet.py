@@ -13,7 +13,7 @@ from opentrail.query.engine import Engine
 from opentrail.query.faults import QueryFault
 from opentrail.query.job import Job
 from opentrail.query.parse import walk
-from opentrail.query.result import CsvResult, JsonResult
+from opentrail.query.result import Result
 from opentrail.query.shapes import TABLE, bound
 from opentrail.query.statement import _shown, names_of
 from opentrail.query.tree import Aggregate, Column, Name, Path, Select
@@ -42,7 +42,7 @@ def spool(chunks: Iterator[bytes]) -> str:
 class ParquetStatement:
     """A statement over one file."""
 
-    def __init__(self, select: Select, file: str, result: JsonResult | CsvResult, job: Job) -> None:
+    def __init__(self, select: Select, file: str, result: Result, job: Job) -> None:
         if select.source:
             raise QueryFault("InvalidKeyPath")
         self._select = select

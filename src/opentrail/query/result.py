@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Raw
@@ -27,17 +27,6 @@ class Missing:
 
 
 MISSING = Missing()
-
-
-class Result(Protocol):
-    """Where records go; `take` gives what has been gathered."""
-
-    def add(self, names: Sequence[str], values: Sequence[Any]) -> None: ...
-
-    def take(self) -> bytes: ...
-
-    @property
-    def size(self) -> int: ...
 
 
 class _Gathered:
@@ -106,7 +95,11 @@ class CsvResult(_Gathered):
         return form.quote + field.translate(self._escape) + form.quote
 
 
-def result_of(output: Csv | None, form: Json) -> JsonResult | CsvResult:
+Result: TypeAlias = JsonResult | CsvResult
+"""Where records go; `take` gives what has been gathered."""
+
+
+def result_of(output: Csv | None, form: Json) -> Result:
     return JsonResult(form) if output is None else CsvResult(output)
 
 

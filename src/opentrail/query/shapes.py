@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from opentrail.query.faults import QueryFault
 from opentrail.query.json_records import members_of, step_into
-from opentrail.query.result import MISSING, CsvResult, JsonResult, compact
+from opentrail.query.result import MISSING, CsvResult, Result, compact
 from opentrail.query.tree import Name, Path, Select, Step
 
 _POSITION = re.compile(r"_([1-9]\d{0,5})", re.ASCII)
@@ -50,7 +50,7 @@ class CsvShape:
             raise QueryFault("MissingHeaders", name.text[:50])
         return int(position[1]) - 1
 
-    def whole(self, record: list[str], result: JsonResult | CsvResult) -> None:
+    def whole(self, record: list[str], result: Result) -> None:
         if isinstance(result, CsvResult):
             result.add_row(record)
             return
@@ -84,7 +84,7 @@ class JsonShape:
 
         return take
 
-    def whole(self, record: Raw | None, result: JsonResult | CsvResult) -> None:
+    def whole(self, record: Raw | None, result: Result) -> None:
         members = {} if record is None else members_of(record)
         if isinstance(result, CsvResult):
             values = [record] if members is None else list(members.values())

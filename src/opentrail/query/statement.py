@@ -17,7 +17,7 @@ from opentrail.query.compile import Compiler, Sql
 from opentrail.query.engine import Engine
 from opentrail.query.faults import QueryFault
 from opentrail.query.parse import walk
-from opentrail.query.result import MISSING, CsvResult, JsonResult
+from opentrail.query.result import MISSING, Result
 from opentrail.query.tree import Aggregate, Column, Name, Path, Select
 
 BATCH_RECORDS = 5_000
@@ -38,7 +38,7 @@ class Shape(Protocol[C]):
         """How the value of a path is taken from a record (MISSING if it is not there); raises QueryFault for no path."""
         ...
 
-    def whole(self, record: C, result: JsonResult | CsvResult) -> None:
+    def whole(self, record: C, result: Result) -> None:
         """Add the record as it is."""
         ...
 
@@ -46,7 +46,7 @@ class Shape(Protocol[C]):
 class Statement(Generic[R]):
     """A statement and what it needs of each record."""
 
-    def __init__(self, select: Select, shape: Shape[R], result: JsonResult | CsvResult, now: str) -> None:
+    def __init__(self, select: Select, shape: Shape[R], result: Result, now: str) -> None:
         self._select = select
         self._shape = shape
         self._result = result

@@ -22,7 +22,7 @@ from opentrail.query.job import ANSWER, DATA, END, FAULT, FRAME, JOB, PROGRESS, 
 from opentrail.query.json_records import document_values, line_values, records_of
 from opentrail.query.parquet import ParquetStatement, spool
 from opentrail.query.parse import parse
-from opentrail.query.result import CsvResult, JsonResult, result_of
+from opentrail.query.result import Result, result_of
 from opentrail.query.shapes import CsvShape, JsonShape
 from opentrail.query.statement import Statement
 from opentrail.query.text_lines import checked, lines_of, within
@@ -136,7 +136,7 @@ def run(job: Job, pipe: Pipe) -> None:
     pipe.answer(result.take())
 
 
-def _steps(job: Job, select: Select, result: JsonResult | CsvResult, pipe: Pipe) -> Iterator[None]:
+def _steps(job: Job, select: Select, result: Result, pipe: Pipe) -> Iterator[None]:
     if job.format == "Parquet":
         return _parquet(job, select, result, pipe)
     if job.format == "JSON":
@@ -144,19 +144,19 @@ def _steps(job: Job, select: Select, result: JsonResult | CsvResult, pipe: Pipe)
     return _csv(job, select, result, pipe)
 
 
-def _parquet(job: Job, select: Select, result: JsonResult | CsvResult, pipe: Pipe) -> Iterator[None]:
+def _parquet(job: Job, select: Select, result: Result, pipe: Pipe) -> Iterator[None]:
     file = spool(pipe.counted(pipe.chunks()))
     yield from ParquetStatement(select, file, result, job).run()
 
 
-def _json(job: Job, select: Select, result: JsonResult | CsvResult, pipe: Pipe) -> Iterator[None]:
+def _json(job: Job, select: Select, result: Result, pipe: Pipe) -> Iterator[None]:
     chunks = checked(pipe.counted(unpacked(pipe.chunks(), job.compression)))
     values = line_values(_ranged(lines_of(chunks, b"\n"), b"\n", job)) if job.json.lines else document_values(chunks)
     statement: Statement[Any] = Statement(select, JsonShape(select), result, job.now)
     yield from statement.run(records_of(values, select.source))
 
 
-def _csv(job: Job, select: Select, result: JsonResult | CsvResult, pipe: Pipe) -> Iterator[None]:
+def _csv(job: Job, select: Select, result: Result, pipe: Pipe) -> Iterator[None]:
     delimiter = job.csv.record.encode()
     chunks = pipe.chunks()
     header: list[str] | None = None

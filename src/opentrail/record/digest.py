@@ -2,19 +2,18 @@
 
 Format and algorithm are those of the CloudTrail user guide (digest file structure; custom implementation of validation)
 and of `aws cloudtrail validate-logs`: SHA-256 of uncompressed bytes, RSASSA-PKCS1-v1_5 over four lines. Pure: times and
-keys are passed in. `verify_digest` raises, it never returns a verdict that could be ignored.
+keys are passed in. Checking is `opentrail.verify`'s, which shares no code with this.
 """
 
 from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -29,10 +28,6 @@ HASH_ALGORITHM: Final = "SHA-256"
 METADATA_SIGNATURE: Final = "signature"
 METADATA_ALGORITHM: Final = "signature-algorithm"
 METADATA_BACKFILL: Final = "backfill-generation-timestamp"
-
-
-class DigestInvalid(Exception):
-    """A digest that is not what was signed; the text says in which way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +153,6 @@ class SealedDigest:
     document: bytes
     signature: str
 
-    def as_previous(self) -> PreviousDigest:
-        """As its successor names it."""
-        return PreviousDigest(self.s3_bucket, self.s3_object, sha256_hex(self.document), self.signature)
-
 
 def seal_digest(
     key: RSAPrivateKey,
@@ -187,54 +178,3 @@ def digest_metadata(signature: str, backfilled_at: datetime.datetime | None = No
     if backfilled_at is not None:
         metadata[METADATA_BACKFILL] = digest_time(backfilled_at)
     return metadata
-
-
-def _decoded(document: bytes) -> dict[str, Any]:
-    try:
-        decoded = msgspec.json.decode(document)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        raise DigestInvalid("the digest is not JSON") from None
-    if not isinstance(decoded, dict):
-        raise DigestInvalid("the digest is not a JSON object")
-    return decoded
-
-
-def _text(decoded: Mapping[str, Any], name: str) -> str:
-    value = decoded.get(name)
-    if not isinstance(value, str):
-        raise DigestInvalid(f"{name} is missing")
-    return value
-
-
-def _signature_bytes(signature: str) -> bytes:
-    try:
-        return bytes.fromhex(signature)
-    except (ValueError, TypeError):
-        raise DigestInvalid("the signature is not hexadecimal") from None
-
-
-def verify_digest(
-    document: bytes, signature: str, bucket: str, key: str, public_keys: Mapping[str, RSAPublicKey]
-) -> dict[str, Any]:
-    """The decoded digest, if it was signed by one of `public_keys` (by fingerprint) and lies where it says it lies.
-
-    `document` is uncompressed, `signature` hexadecimal from the metadata, `bucket` and `key` where it was found. Raises
-    DigestInvalid. The log files it names, and the digest before, are for the caller to check.
-    """
-    decoded = _decoded(document)
-    if _text(decoded, "digestS3Bucket") != bucket or _text(decoded, "digestS3Object") != key:
-        raise DigestInvalid("the digest has been moved from its original location")
-    public_key = public_keys.get(_text(decoded, "digestPublicKeyFingerprint"))
-    if public_key is None:
-        raise DigestInvalid("the public key of the digest is unknown")
-    previous = decoded.get("previousDigestSignature")
-    if previous is not None and not isinstance(previous, str):
-        raise DigestInvalid("previousDigestSignature is not text")
-    text = string_to_sign(_text(decoded, "digestEndTime"), bucket, key, document, previous)
-    try:
-        public_key.verify(
-            _signature_bytes(signature), text.encode("utf-8", "surrogatepass"), padding.PKCS1v15(), SHA256()
-        )
-    except InvalidSignature:
-        raise DigestInvalid("the signature does not belong to the digest") from None
-    return decoded

@@ -368,23 +368,11 @@ def _advanced(selector: Shape) -> Predicate:
     return lambda record: all(test(record) for test in tests)
 
 
-def compile_selectors(basic: Sequence[Shape] | None = None, advanced: Sequence[Shape] | None = None) -> Predicate:
+def wanted_by(basic: Sequence[Shape] | None = None, advanced: Sequence[Shape] | None = None) -> Predicate:
     """A predicate over records: whether any selector wants this one. Without selectors, the default of a new trail.
 
-    Selectors are in the API's shape and are checked first; AwsError("InvalidEventSelectorsException") if they are not
-    ones a trail may have, or if both kinds are given.
-    """
-    if basic and advanced:
-        raise _invalid("A trail can have either event selectors or advanced event selectors, not both.")
-    if advanced:
-        check_advanced(advanced)
-    else:
-        check_basic(basic or DEFAULT_SELECTORS)
-    return wanted_by(basic, advanced)
-
-
-def wanted_by(basic: Sequence[Shape] | None = None, advanced: Sequence[Shape] | None = None) -> Predicate:
-    """`compile_selectors` of what was checked when it was put: what is stored holds, whatever the rules are by now."""
+    Selectors are in the API's shape and were checked when they were put: what is stored holds, whatever the rules are by
+    now."""
     if advanced:
         tests = [_advanced(selector) for selector in advanced]
     else:

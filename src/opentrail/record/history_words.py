@@ -38,7 +38,6 @@ _S3 = "s3.amazonaws.com"
 _S3_DATA_WITHOUT_KEY = frozenset({"ListObjects", "ListObjectVersions", "HeadBucket", "DeleteObjects"})
 """S3's data events that name no object; needed for records from before `eventCategory` (1.07) and `managementEvent`."""
 _DATA_EVENTS = frozenset({("lambda.amazonaws.com", "Invoke"), ("lambda.amazonaws.com", "InvokeExecution")})
-_OBJECT_ARN = "arn:aws:s3:::"
 
 Record = Mapping[str, Any]
 

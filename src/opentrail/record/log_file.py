@@ -16,12 +16,8 @@ from typing import Final
 
 CONTENT_TYPE: Final = "application/json"
 CONTENT_ENCODING: Final = "gzip"
-FILE_MAX: Final = 50 * 1024 * 1024
-"""Bytes of the largest log file, compressed."""
 UNIQUE_LENGTH: Final = 16
 """Characters of a name's unique part."""
-PREFIX_MAX: Final = 200
-"""Characters of a trail's S3KeyPrefix."""
 COMPRESSION: Final = 3
 """Level of zlib. Level 6 makes files of records a fifteenth smaller and takes twice as long."""
 PIECE_LINES: Final = 256

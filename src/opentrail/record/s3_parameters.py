@@ -23,10 +23,6 @@ from opentrail.wire.form_codec import split_pairs
 from opentrail.wire.presigned import read_presigned
 from opentrail.wire.scalars import Malformed
 
-QUERIES_MAX: Final = 1_024
-"""Parsed query strings kept in memory."""
-QUERY_CACHED_MAX: Final = 256
-"""Characters; longer query strings are parsed each time."""
 BODY_MAX: Final = 256 * 1_024
 """Bytes of XML or policy that are read for the record; a larger body is marked `omitted`, it would not fit anyway."""
 PAIRS_MAX: Final = 1_000

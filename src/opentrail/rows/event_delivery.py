@@ -81,7 +81,6 @@ OUTBOX: Table[Delivery] = Table("events.outbox", Delivery)
 FAILED: Table[FailedInvocations] = Table("events.failed", FailedInvocations)
 FIRED: Table[Fired] = Table("events.fired", Fired)
 CURSORS: Table[RulesCursor] = Table("events.cursor", RulesCursor)
-CURSOR_KEY = CURSORS.key("rules")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ SEED_SEALED_FOR = "mfa-seed"
 """Purpose that seeds are sealed for."""
 DEVICES_PER_HOLDER_MAX = 8
 """User guide, "IAM and AWS STS quotas": devices of one user, and of the root."""
-ROOT_DEVICE = "root-account-mfa-device"
-"""The name that AWS gives the root's first device."""
 _SERIAL = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):mfa(/.*)", re.ASCII)
 
 

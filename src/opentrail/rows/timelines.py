@@ -135,9 +135,6 @@ class Timelines:
     def get(self, trail_id: str) -> Timeline | None:
         return self._by_id.get(trail_id)
 
-    def of_account(self, account_id: str) -> Sequence[Timeline]:
-        return self._by_account.get(account_id, ())
-
     def insights_of(self, account_id: str, region: str) -> frozenset[tuple[str, str]]:
         """(insight type, event category) of the Insight events that trails of the account, or of its organization, want of
         a region by now."""

@@ -9,7 +9,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -95,7 +95,6 @@ class Running:
     url: str
     port: int
     new_root_key: tuple[str, str] | None
-    followers: dict[str, Follower] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -114,9 +113,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         tasks.append(spawn(_check_timeouts(edge), "timeouts"))
         scheme = "https" if settings.tls_certificate else "http"
         shown = settings.host if settings.host not in ("0.0.0.0", "::") else "127.0.0.1"
-        named = {follower.name: follower for follower in followers}
         try:
-            yield Running(house, edge, f"{scheme}://{shown}:{port}", port, new_root_key, named)
+            yield Running(house, edge, f"{scheme}://{shown}:{port}", port, new_root_key)
         finally:
             for server in servers:
                 server.close()

@@ -24,7 +24,6 @@ SALT_BYTES, NONCE_BYTES, TAG_BYTES = 16, 12, 16
 ID_BYTES = 32
 """Of a key material id: 64 hexadecimal digits."""
 VERSION = b"\x01"
-ARN_BYTES_MAX = 255
 _PURPOSE = b"opentrail kms ciphertext"
 
 

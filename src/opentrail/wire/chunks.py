@@ -65,7 +65,6 @@ class ChunkDecoder:
         "_limit",
         "_signer",
         "_step",
-        "_trailer_bytes",
         "_trailer_lines",
         "_trailer_names",
         "_trailer_size",
@@ -88,7 +87,6 @@ class ChunkDecoder:
         self._data_hash = sha256()
         self._trailers: dict[str, str] = {}
         self._trailer_lines: list[bytes] = []
-        self._trailer_bytes = b""
         self._trailer_size = 0
         self._step: Callable[[ChunkDecoder, bytes, int, list[bytes]], int] = ChunkDecoder._header
 

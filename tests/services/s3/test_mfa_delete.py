@@ -9,9 +9,9 @@ import time
 import pytest
 
 from opentrail.call import Session
-from opentrail.rows.mfa import DEVICES, ROOT_DEVICE, SEED_SEALED_FOR, Device
+from opentrail.rows.mfa import DEVICES, SEED_SEALED_FOR, Device
 from opentrail.turns import MISSES_FREE
-from tests.fakes.authenticator import Authenticator, tells
+from tests.fakes.authenticator import ROOT_DEVICE, Authenticator, tells
 from tests.fakes.house import commit, new_unit
 from tests.services.s3.bucket_world import BUCKET, HOME, OTHER, World, allow, make_world, policy, root
 

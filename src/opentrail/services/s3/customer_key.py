@@ -21,10 +21,6 @@ from opentrail.errors import AwsError
 ALGORITHM = "AES256"
 KEY_BYTES, SALT_BYTES = 32, 16
 MEMBERS = frozenset({"SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5"})
-SOURCE_MEMBERS = frozenset(
-    {"CopySourceSSECustomerAlgorithm", "CopySourceSSECustomerKey", "CopySourceSSECustomerKeyMD5"}
-)
-"""The same for the source of a copy."""
 _MARK, _WRAP = b"opentrail s3 sse-c mark", b"opentrail s3 sse-c wrap"
 _GIVEN = "Requests specifying Server Side Encryption with Customer provided keys must "
 _HEADER = "x-amz-server-side-encryption-customer-"

@@ -33,7 +33,6 @@ ACTIONS = (
     "NoncurrentVersionExpiration",
     "AbortIncompleteMultipartUpload",
 )
-PREDICATES = frozenset({"Prefix", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan", "And"})
 
 
 def check_rules(rules: Sequence[Shape]) -> None:

@@ -15,9 +15,6 @@ from opentrail.state import Unit
 
 CREATING = frozenset({"PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"})
 DELETING = frozenset({"DeleteObject", "DeleteObjects"})
-CHANGING = frozenset(
-    {"PutObjectTagging", "DeleteObjectTagging", "PutObjectAcl", "PutObjectRetention", "PutObjectLegalHold"}
-)
 
 
 def replicate(call: Call, unit: Unit, bucket: Bucket) -> None:
