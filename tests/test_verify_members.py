@@ -13,13 +13,13 @@ import pytest
 from opentrail.call import Principal
 from opentrail.errors import AwsError
 from opentrail.model.load import Models, load_models
-from opentrail.record.event_selectors import read_record
+from opentrail.record.record_head import read_record
 from opentrail.rows.timelines import Timelines
 from opentrail.server.clock import SystemClock
 from opentrail.server.gate import Gate
 from opentrail.server.road import InternalRoad
 from opentrail.services import cloudtrail, iam, organizations, sts
-from opentrail.services.identity import create_account
+from opentrail.services.accounts import create_account
 from opentrail.services.s3.service import service as s3
 from opentrail.settings import Settings
 from opentrail.state import House, Sealer, Unit

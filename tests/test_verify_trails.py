@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from opentrail.record.event_selectors import read_record, wanted_by
+from opentrail.record.event_selectors import wanted_by
+from opentrail.record.record_head import read_record
 from opentrail.verify_trails import Trails, read_head
 
 ACCOUNT = "111122223333"

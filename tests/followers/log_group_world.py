@@ -12,7 +12,8 @@ from opentrail.server.clock import SystemClock
 from opentrail.server.gate import Gate
 from opentrail.server.road import InternalRoad
 from opentrail.services import cloudtrail, iam, logs, sts
-from opentrail.services.identity import create_account, credentials_holder
+from opentrail.services.accounts import create_account
+from opentrail.services.identity import credentials_holder
 from opentrail.services.s3 import service as s3
 from opentrail.settings import Settings
 from opentrail.state import House, Sealer, Unit

@@ -12,7 +12,7 @@ from opentrail.errors import AwsError
 from opentrail.followers.delivery import DeliveryFollower
 from opentrail.followers.digests import DigestFollower
 from opentrail.ports import Line
-from opentrail.record.event_selectors import read_record
+from opentrail.record.record_head import read_record
 from opentrail.rows.cloudtrail import CHAINS, DELIVERY_STATUS, TRAILS
 from opentrail.rows.organizations import (
     DELEGATES,

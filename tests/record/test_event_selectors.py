@@ -8,7 +8,8 @@ import pytest
 
 from opentrail.errors import AwsError
 from opentrail.record.build import build
-from opentrail.record.event_selectors import DEFAULT_SELECTORS, read_record
+from opentrail.record.event_selectors import DEFAULT_SELECTORS
+from opentrail.record.record_head import read_record
 from tests.record.made import PUT_OBJECT, call, counter, operation
 from tests.record.selecting import compile_selectors
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from opentrail.errors import AwsError
-from opentrail.record.event_selectors import OPERATORS, check_advanced, read_record, wanted_by
+from opentrail.record.event_selectors import OPERATORS, check_advanced, wanted_by
+from opentrail.record.record_head import read_record
 from tests.record.selecting import compile_selectors
 
 OBJECT = "arn:aws:s3:::reports/2024/q1.csv"

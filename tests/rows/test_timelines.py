@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opentrail.followers.trail_sweep import sweep
 from opentrail.ports import Writes
-from opentrail.record.event_selectors import read_record
+from opentrail.record.record_head import read_record
 from opentrail.rows.cloudtrail import CONFIGS, CURSORS, DeliveryCursor
 from opentrail.rows.timelines import Timelines, is_delivery_into
 from opentrail.state import Unit

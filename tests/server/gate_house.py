@@ -21,7 +21,7 @@ from opentrail.server.gate import Gate
 from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.service import Service
-from opentrail.services.identity import ensure_root
+from opentrail.services.accounts import ensure_root
 from opentrail.settings import Settings
 from opentrail.state import House, Sealer, Unit
 from tests.fakes.blobs import FakeBlobs

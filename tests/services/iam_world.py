@@ -16,7 +16,8 @@ from opentrail.errors import AwsError
 from opentrail.model.facts import resource_arn
 from opentrail.model.load import Models, load_models
 from opentrail.services import iam, sts
-from opentrail.services.identity import create_account, find_credentials, identity_of
+from opentrail.services.accounts import create_account
+from opentrail.services.identity import find_credentials, identity_of
 from opentrail.wire.validate import validate
 from tests.fakes.house import build_house, commit, new_unit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from opentrail.errors import AwsError
-from opentrail.record.event_selectors import read_record
+from opentrail.record.record_head import read_record
 from opentrail.rows.timelines import Timelines
 from tests.followers.trail_house import ACCOUNT, BUCKET, invoke, record, refused, trail_house
 

@@ -21,20 +21,13 @@ from opentrail.rows.iam import (
     ManagedPolicy,
     Role,
     User,
+    account_of_canonical_id,
+    account_of_email,
     account_of_key_id,
     new_key_id,
 )
-from opentrail.services.identity import (
-    DENY_ALL,
-    account_of_canonical_id,
-    account_of_email,
-    create_account,
-    create_key,
-    ensure_root,
-    find_credentials,
-    identity_of,
-    issue_token,
-)
+from opentrail.services.accounts import create_account, create_key, ensure_root
+from opentrail.services.identity import DENY_ALL, find_credentials, identity_of, issue_token
 from opentrail.settings import Settings
 from tests.fakes.house import NOW, FakeClock, build_house, commit, new_unit
 

@@ -21,8 +21,8 @@ from opentrail.followers.delivery_plan import TRAIL_BYTES_MAX, Pending, addresse
 from opentrail.followers.delivery_write import look_at_bucket, note_failure, write_file
 from opentrail.followers.lines import epoch
 from opentrail.ports import Line, Seq
-from opentrail.record.event_selectors import read_record
 from opentrail.record.insight import INSIGHT
+from opentrail.record.record_head import read_record
 from opentrail.rows.cloudtrail import CURSORS, EVENTS, INSIGHTS, PLANNED, DeliveryCursor, PlannedFile, padded
 from opentrail.rows.timelines import Timeline, Timelines
 from opentrail.state import House, Unit

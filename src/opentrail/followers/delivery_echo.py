@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from opentrail.followers.delivery_plan import Echo
-from opentrail.record.event_selectors import RecordHead
+from opentrail.record.record_head import RecordHead
 from opentrail.rows.cloudtrail import DELIVERY_PRINCIPAL, PlannedFile
 
 ACCESS_LOG_PRINCIPAL = "logging.s3.amazonaws.com"

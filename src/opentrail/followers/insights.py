@@ -21,7 +21,6 @@ import msgspec
 from opentrail.errors import Conflict, LedgerUnavailable
 from opentrail.followers.lines import epoch
 from opentrail.ports import Line, Seq
-from opentrail.record.event_selectors import RecordHead
 from opentrail.record.insight import (
     BASELINE_MINUTES,
     INSIGHT,
@@ -33,6 +32,7 @@ from opentrail.record.insight import (
     is_unusual,
     subjects,
 )
+from opentrail.record.record_head import RecordHead
 from opentrail.rows.insights import (
     CURSORS,
     SERIES,

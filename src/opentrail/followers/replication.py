@@ -171,7 +171,7 @@ class ReplicationFollower:
             return
         target = BUCKETS.get(Unit(house, now), destination)
         region = bucket.region if target is None else target.region
-        write = local_write(bucket, version, destination, task)
+        write = local_write(version, destination, task)
         source = await self._source(role, bucket, version, task)
         try:
             self._completed(bucket, version, destination, done)

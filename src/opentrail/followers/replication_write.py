@@ -43,7 +43,7 @@ async def read_source(road: Road, role: Principal, bucket: Bucket, version: Obje
     return body
 
 
-def local_write(bucket: Bucket, version: ObjectVersion, destination: str, task: Task) -> Write:
+def local_write(version: ObjectVersion, destination: str, task: Task) -> Write:
     """The call that makes or changes the replica on this server."""
     given: Shape = {"Bucket": destination, "Key": version.key}
     if task.account:

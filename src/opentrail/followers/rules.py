@@ -27,7 +27,7 @@ from opentrail.followers.rules_envelope import (
 from opentrail.followers.rules_outbox import NO_JSON, Outbox, count_failure
 from opentrail.followers.rules_schedules import Schedules
 from opentrail.ports import Line, Seq
-from opentrail.record.event_selectors import read_record
+from opentrail.record.record_head import read_record
 from opentrail.rows.event_delivery import CURSORS, OUTBOX, SEQ_DIGITS, RulesCursor, TargetPlug
 from opentrail.rows.events import DEFAULT_BUS, ENABLED_WITH_READS
 from opentrail.rows.timelines import Timelines

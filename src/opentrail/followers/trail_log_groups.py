@@ -18,7 +18,7 @@ import msgspec
 from opentrail.call import Principal, Shape
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
 from opentrail.ports import Line, Seq
-from opentrail.record.event_selectors import RecordHead, read_record
+from opentrail.record.record_head import RecordHead, read_record
 from opentrail.rows.cloudtrail import DELIVERY_PRINCIPAL, TrailConfig
 from opentrail.rows.timelines import Timeline, Timelines
 from opentrail.rows.trail_log_groups import (

@@ -1,9 +1,9 @@
 """Which records a trail wants: basic and advanced event selectors, checked and made into a predicate.
 
-Source: CloudTrail user guide (logging data events; advanced event selectors) and API reference. A record is looked at
-through `RecordHead`, which decodes only what selectors, rules and the history ask for. Data events name their object by
-`ARN`, calls on many objects (ListObjects, HeadBucket, DeleteObjects) by `ARNPrefix`, so that a selector on a key prefix
-catches a listing of that prefix, and only one on the whole bucket catches HeadBucket. Must not know trails or delivery.
+Source: CloudTrail user guide (logging data events; advanced event selectors) and API reference. Data events name their
+object by `ARN`, calls on many objects (ListObjects, HeadBucket, DeleteObjects) by `ARNPrefix`, so that a selector on a key
+prefix catches a listing of that prefix, and only one on the whole bucket catches HeadBucket. Must not know trails or
+delivery.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
-import msgspec
-
 from opentrail.call import Shape
 from opentrail.errors import AwsError
+from opentrail.record.record_head import RecordHead
 
 SELECTORS_MAX: Final = 5
 """Basic selectors of one trail."""
@@ -82,54 +81,7 @@ _ARN: Final = re.compile(r"arn:[a-z-]+:[a-z0-9-]+:[^:]*:[^:]*:.+", re.ASCII | re
 _OBJECT_ARN: Final = re.compile(r"arn:[a-z-]+:s3:::[^/]+/.*", re.ASCII | re.DOTALL)
 
 
-class RecordResource(msgspec.Struct, frozen=True):
-    """One entry of `resources`."""
-
-    type: str = ""
-    arn: str = msgspec.field(default="", name="ARN")
-    arn_prefix: str = msgspec.field(default="", name="ARNPrefix")
-
-
-class RecordIdentity(msgspec.Struct, frozen=True, rename="camel"):
-    """The few members of `userIdentity` that are asked for."""
-
-    type: str = ""
-    arn: str = ""
-    user_name: str = ""
-    access_key_id: str = ""
-    invoked_by: str = ""
-
-
-class RecordInsight(msgspec.Struct, frozen=True, rename="camel"):
-    """What is asked of an Insight event."""
-
-    insight_type: str = ""
-
-
-class RecordHead(msgspec.Struct, frozen=True, rename="camel"):
-    """A record as far as selectors, rules and the history need it. Absent members are empty."""
-
-    event_id: str = msgspec.field(default="", name="eventID")
-    event_time: str = ""
-    event_source: str = ""
-    event_name: str = ""
-    aws_region: str = ""
-    event_category: str = ""
-    event_type: str = ""
-    error_code: str = ""
-    recipient_account_id: str = ""
-    session_credential_from_console: str = ""
-    vpc_endpoint_id: str = ""
-    read_only: bool | None = None
-    management_event: bool | None = None
-    user_identity: RecordIdentity = RecordIdentity()
-    resources: tuple[RecordResource, ...] = ()
-    insight_details: RecordInsight = RecordInsight()
-
-
 Predicate: TypeAlias = Callable[[RecordHead], bool]
-read_record: Callable[[bytes], RecordHead] = msgspec.json.Decoder(RecordHead).decode
-"""The head of one line. msgspec.DecodeError or ValidationError for bytes that are no record of ours."""
 
 
 def _invalid(message: str) -> AwsError:

@@ -14,8 +14,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from opentrail.ports import Key, Ledger, Seq, Versioned
-from opentrail.record.event_selectors import Predicate, RecordHead, wanted_by
+from opentrail.record.event_selectors import Predicate, wanted_by
 from opentrail.record.insight import INSIGHT
+from opentrail.record.record_head import RecordHead
 from opentrail.rows.cloudtrail import CHANGE_KEY, CONFIGS, DELIVERY_PRINCIPAL, TrailConfig
 from opentrail.rows.events import partition
 from opentrail.rows.organizations import LAST_STEP_KEY, MEMBERS, STEPS

@@ -47,7 +47,8 @@ from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.service import Service
 from opentrail.services import cloudtrail, codepipeline, events, iam, kms, logs, organizations, s3control, sns, sqs, sts
-from opentrail.services.identity import credentials_holder, ensure_root
+from opentrail.services.accounts import ensure_root
+from opentrail.services.identity import credentials_holder
 from opentrail.services.kms_due import due_step
 from opentrail.services.s3 import service as s3
 from opentrail.services.s3.archive import TIERING

@@ -12,9 +12,9 @@ from opentrail.errors import AwsError
 from opentrail.ports import HistoryQuery
 from opentrail.rows.iam import ACCESS_KEYS, USER_KEYS, USERS, AccessKey, keys_of
 from opentrail.service import Service
+from opentrail.services.accounts import create_key
 from opentrail.services.iam_common import account_of, list_items, missing, over_quota, save, when
 from opentrail.services.iam_users import owner_of
-from opentrail.services.identity import create_key
 from opentrail.state import Unit
 
 KEYS_PER_USER_MAX = 2

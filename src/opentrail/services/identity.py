@@ -1,4 +1,4 @@
-"""Who holds a key, and what that identity may do: what the gate reads on every call. Also accounts and their roots.
+"""Who holds a key, and what that identity may do: what the gate reads on every call.
 
 Secrets of long-term keys lie sealed in their rows. Temporary credentials lie nowhere: the session token is the sealed
 principal with its secret and expiry, so that a node needs no state to know them. What is worked out of rows is kept
@@ -26,36 +26,15 @@ from opentrail.rows.iam import (
     KEY_SEALED_FOR,
     POLICIES,
     ROLES,
-    USER_KEYS,
     USERS,
     AccessKey,
     Account,
     Group,
-    KeyOfUser,
     Role,
     User,
-    account_of_canonical_id,
-    account_of_email,
-    new_key_id,
-    new_secret,
-    put_account,
 )
 from opentrail.services.iam_aws_policies import AWS_POLICIES
-from opentrail.settings import Settings
 from opentrail.state import Table, Unit
-
-__all__ = [
-    "Credentials",
-    "account_of_canonical_id",
-    "account_of_email",
-    "create_account",
-    "create_key",
-    "ensure_root",
-    "find_credentials",
-    "identity_of",
-    "issue_token",
-    "managed_document",
-]
 
 TOKEN_SEALED_FOR = "session-token"
 TOKEN_CHARS_MAX = 16_384
@@ -67,7 +46,6 @@ ALLOW_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*"
 OF_ROOT = Identity((ALLOW_ALL,))
 """What a federated user of the root has, before its session policies."""
 DENY_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}'
-_ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
 _POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):policy/(?:.*/)?([^/]+)", re.ASCII)
 
 
@@ -279,62 +257,3 @@ def managed_document(unit: Unit, arn: str) -> str:
     parts = policy_key(arn)
     policy = POLICIES.get(unit, *parts) if parts is not None else None
     return policy.document if policy is not None and policy.arn == arn else ""
-
-
-def create_account(unit: Unit, account_id: str, name: str, email: str) -> Account:
-    """A new account, without keys. Raises AwsError ValidationError 400 or EntityAlreadyExists 409."""
-    if not _ACCOUNT_ID.fullmatch(account_id):
-        raise AwsError("ValidationError", "An account id has twelve digits.", 400)
-    if ACCOUNTS.get(unit, account_id) is not None:
-        raise AwsError("EntityAlreadyExists", f"Account {account_id} already exists.", 409)
-    if email and account_of_email(unit, email) is not None:
-        raise AwsError("EntityAlreadyExists", f"An account with the email {email} already exists.", 409)
-    account = Account(account_id, name, email, unit.now)
-    put_account(unit, account)
-    return account
-
-
-def create_key(unit: Unit, account_id: str, user_name: str = "", key_id: str = "", secret: str = "") -> tuple[str, str]:
-    """A new long-term key of a user, or of the root; (id, secret), generated unless given."""
-    clock = unit.house.clock
-    while not key_id or (not secret and ACCESS_KEYS.get(unit, key_id) is not None):
-        key_id = new_key_id(clock, "AKIA", account_id)
-    secret = secret or new_secret(clock)
-    sealed = unit.house.seal.seal(secret.encode(), KEY_SEALED_FOR)
-    ACCESS_KEYS.put(unit, AccessKey(account_id, user_name, sealed, unit.now), key_id)
-    USER_KEYS.put(unit, KeyOfUser(unit.now), account_id, user_name.lower(), key_id)
-    return key_id, secret
-
-
-def ensure_root(unit: Unit, settings: Settings) -> tuple[str, str, bool]:
-    """The root's key of the server's own account: (id, secret, whether it is new). The settings' key wins.
-
-    Raises AwsError EntityAlreadyExists if the key id that the settings name belongs to somebody else.
-    """
-    account_id = settings.account_id
-    if ACCOUNTS.get(unit, account_id) is None:
-        create_account(unit, account_id, "root", "")
-    wanted = settings.root_access_key_id
-    if not wanted:
-        for key_id, own in root_keys(unit, account_id):
-            return key_id, unit.house.seal.open(own.secret, KEY_SEALED_FOR).decode(), False
-        return (*create_key(unit, account_id, secret=settings.root_secret_access_key), True)
-    key = ACCESS_KEYS.get(unit, wanted)
-    if key is None:
-        return (*create_key(unit, account_id, "", wanted, settings.root_secret_access_key), True)
-    if key.user_name or key.account_id != account_id:
-        raise AwsError("EntityAlreadyExists", f"Access key {wanted} belongs to somebody else.", 409)
-    secret = unit.house.seal.open(key.secret, KEY_SEALED_FOR).decode()
-    if settings.root_secret_access_key not in ("", secret):
-        secret = create_key(unit, account_id, "", wanted, settings.root_secret_access_key)[1]
-    return wanted, secret, False
-
-
-def root_keys(unit: Unit, account_id: str) -> list[tuple[str, AccessKey]]:
-    """(id, row) of the active keys of an account's root, by id."""
-    found = []
-    for parts, _mark in USER_KEYS.all(unit, account_id, ""):
-        key = ACCESS_KEYS.get(unit, parts[-1])
-        if key is not None and key.active:
-            found.append((parts[-1], key))
-    return found

@@ -31,7 +31,7 @@ from opentrail.rows.organizations import (
 )
 from opentrail.service import Service
 from opentrail.services import organizations_access, organizations_members
-from opentrail.services.identity import create_account
+from opentrail.services.accounts import create_account
 from opentrail.services.organizations_common import (
     ACCOUNTS_MAX,
     LETTERS,

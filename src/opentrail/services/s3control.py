@@ -19,7 +19,7 @@ from opentrail.services.s3.access_block import read_block, shown_block
 from opentrail.services.s3.bucket_tags import request_tag_keys
 from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.guard import question
-from opentrail.services.s3.objects import check_tags
+from opentrail.services.s3.tag_rules import check_tags
 from opentrail.services.s3.tagging import BUCKET_TAGS_MAX, Tags, shown_tags
 from opentrail.state import Unit
 

@@ -44,10 +44,10 @@ def parse_input(
     try:
         return _PARSERS[protocol](operation, labels, request, body)
     except Malformed as malformed:
-        raise refusal(operation, protocol, malformed) from None
+        raise refusal(protocol, malformed) from None
 
 
-def refusal(operation: Operation, protocol: Protocol, malformed: Malformed) -> AwsError:
+def refusal(protocol: Protocol, malformed: Malformed) -> AwsError:
     """What the service answers to bytes that do not fit its model."""
     if protocol == "rest-xml":
         return _refused_xml(malformed)

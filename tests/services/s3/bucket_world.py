@@ -20,7 +20,7 @@ from opentrail.server.gate import Gate, Walk
 from opentrail.server.road import InternalBody
 from opentrail.server.signing import Signer
 from opentrail.services import s3control
-from opentrail.services.identity import create_account
+from opentrail.services.accounts import create_account
 from opentrail.services.s3 import service as s3
 from opentrail.state import House
 from opentrail.wire.request import build_request

@@ -11,7 +11,7 @@ from opentrail.call import HttpRequest, Tls
 from opentrail.errors import LedgerUnavailable
 from opentrail.rows.s3 import BUCKETS
 from opentrail.server.road import InternalBody
-from opentrail.services.identity import create_key
+from opentrail.services.accounts import create_key
 from opentrail.wire.soap import BYTES_MAX
 from tests.fakes.house import commit, new_unit
 from tests.services.s3.bucket_world import BUCKET, HOME, OTHER, World, allow, make_world

@@ -28,7 +28,7 @@ from opentrail.server.gate import Gate
 from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.services import iam, kms
-from opentrail.services.identity import ensure_root
+from opentrail.services.accounts import ensure_root
 from opentrail.services.s3.service import service
 from opentrail.settings import Settings
 from opentrail.state import House, Sealer, Unit

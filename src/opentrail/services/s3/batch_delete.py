@@ -11,11 +11,12 @@ from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket, ObjectVersion
 from opentrail.service import Service
+from opentrail.services.s3.deleting import delete_one
 from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.guard import enter_bucket, question
 from opentrail.services.s3.lock_rules import refuse_bypass_without_lock
 from opentrail.services.s3.mfa_delete import ON, require_mfa
-from opentrail.services.s3.objects import bucket_of, delete_one
+from opentrail.services.s3.objects import bucket_of
 from opentrail.services.s3.reading import etag_matches, precondition_failed
 from opentrail.services.s3.required_digest import require_digest
 from opentrail.services.s3.versions import find_version

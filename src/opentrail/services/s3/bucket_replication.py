@@ -20,7 +20,8 @@ from opentrail.rows.s3_replication import ARN_PREFIX, KIND, SERVICE, read_filter
 from opentrail.service import Service
 from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
 from opentrail.services.s3.guard import guard
-from opentrail.services.s3.objects import STORAGE_CLASSES, bucket_of, check_tags
+from opentrail.services.s3.objects import STORAGE_CLASSES, bucket_of
+from opentrail.services.s3.tag_rules import check_tags
 from opentrail.state import Unit
 
 RULES_MAX = 1_000

@@ -36,11 +36,12 @@ from opentrail.services.s3.grants import ACL_MEMBERS, grant_pairs, grants_others
 from opentrail.services.s3.guard import condition_keys, effective_access_block
 from opentrail.services.s3.listing import make_token, read_token
 from opentrail.services.s3.location import CLASSIC_REGION, chosen_region
-from opentrail.services.s3.objects import bucket_of, check_tags
+from opentrail.services.s3.objects import bucket_of
 from opentrail.services.s3.ownership import OWNERSHIPS
 from opentrail.services.s3.parts import drop_bytes
 from opentrail.services.s3.policy_templates import template_bucket
 from opentrail.services.s3.reading import from_epoch
+from opentrail.services.s3.tag_rules import check_tags
 from opentrail.services.s3.tagging import BUCKET_TAGS_MAX, read_tags
 from opentrail.state import SCAN_PAGE, Unit
 

@@ -1,17 +1,15 @@
-"""PutObject, GetObject, HeadObject, DeleteObject: the hot road of S3."""
+"""PutObject, GetObject, HeadObject: the hot road of S3."""
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from urllib.parse import parse_qsl
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.rows.s3_replication import READING
 from opentrail.service import Service
-from opentrail.services.s3 import encryption, lifecycle_rules, lock_rules, mfa_delete
+from opentrail.services.s3 import encryption, lifecycle_rules, lock_rules
 from opentrail.services.s3.archive import ARCHIVED, NOT_ALWAYS_READY, note_access, refuse_archived, restore_header
 from opentrail.services.s3.customer_key import MEMBERS as CUSTOMER_MEMBERS
 from opentrail.services.s3.directory_rules import directory_class
@@ -28,27 +26,17 @@ from opentrail.services.s3.reading import (
     open_run,
     precondition_failed,
 )
+from opentrail.services.s3.tag_rules import parse_tagging
 from opentrail.services.s3.versions import (
     current_version,
     find_version,
     next_identity,
     put_version,
-    remove_version,
 )
 from opentrail.state import Unit
 
 METADATA_BYTES_MAX = 2 * 1024
 """Names and values of user metadata, as S3 counts them."""
-OBJECT_TAGS_MAX = 10
-TAG_KEY_MAX, TAG_VALUE_MAX = 128, 256
-TAG_TEXT = re.compile(r"[\w .:/=+\-@\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*")
-"""Letters, numbers and separators of any script, and some marks (user guide, "Categorizing your objects using tags")."""
-TAG_FIELDS_MAX = 1_000
-"""Pairs of the tagging header that are looked at."""
-TAGGING_HEADER = (
-    "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters "
-    "without tag name duplicates."
-)
 UNBUILT = frozenset(
     {
         "WriteOffsetBytes",
@@ -161,37 +149,6 @@ def _metadata(given: dict[str, str]) -> dict[str, str]:
         fields = {"Size": str(size), "MaxSizeAllowed": str(METADATA_BYTES_MAX)}
         raise AwsError("MetadataTooLarge", message, 400, headers=None, **fields)
     return {name.lower(): value for name, value in given.items()}
-
-
-def parse_tagging(text: str) -> tuple[tuple[str, str], ...]:
-    """Tags in the form of a query string (header x-amz-tagging)."""
-    if not text:
-        return ()
-    try:
-        tags = tuple(parse_qsl(text, keep_blank_values=True, max_num_fields=TAG_FIELDS_MAX))
-    except ValueError:  # more fields than anybody's tags
-        tags = ()
-    if not tags or len({key for key, _ in tags}) != len(tags):
-        raise AwsError("InvalidArgument", TAGGING_HEADER, 400, ArgumentName="x-amz-tagging", ArgumentValue=text)
-    return check_tags(tags, OBJECT_TAGS_MAX)
-
-
-def check_tags(tags: tuple[tuple[str, str], ...], most: int) -> tuple[tuple[str, str], ...]:
-    """Tags within S3's limits: number, lengths, no key twice, none of AWS's own."""
-    if len(tags) > most:
-        what = "Object" if most == OBJECT_TAGS_MAX else "Bucket"
-        code = "BadRequest" if most == OBJECT_TAGS_MAX else "InvalidTag"
-        raise AwsError(code, f"{what} tags cannot be greater than {most}", 400)
-    if len({key for key, _ in tags}) != len(tags):
-        raise AwsError("InvalidTag", "Cannot provide multiple Tags with the same key", 400)
-    for key, value in tags:
-        if not 1 <= len(key) <= TAG_KEY_MAX or not TAG_TEXT.fullmatch(key):
-            raise AwsError("InvalidTag", "The TagKey you have provided is invalid", 400, TagKey=key[:TAG_KEY_MAX])
-        if len(value) > TAG_VALUE_MAX or not TAG_TEXT.fullmatch(value):
-            raise AwsError("InvalidTag", "The TagValue you have provided is invalid", 400, TagKey=key)
-        if key.lower().startswith("aws:"):
-            raise AwsError("InvalidTag", "System tags cannot be added/updated by requester", 400, TagKey=key)
-    return tags
 
 
 def check_write_conditions(call: Call, current: ObjectVersion | None) -> None:
@@ -353,58 +310,3 @@ def refuse_reading(call: Call, unit: Unit, refusal: AwsError) -> AwsError:
     if bucket is None or find_version(unit, bucket, key, version_id) or not may_know(call, unit, bucket, key):
         return refusal
     return _missing(key, version_id)
-
-
-@family.operation("DeleteObject")
-async def delete_object(call: Call, unit: Unit) -> Shape:
-    """Delete an object, put a delete marker on it, or remove one version for good."""
-    bucket = bucket_of(call, unit)
-    if bucket.mfa_delete == mfa_delete.ON and "VersionId" in call.input:
-        mfa_delete.require_mfa(call, unit, bucket)
-    lock_rules.refuse_bypass_without_lock(call, bucket)
-    return delete_one(call, unit, bucket, call.input["Key"], call.input.get("VersionId", ""))
-
-
-def delete_one(call: Call, unit: Unit, bucket: Bucket, key: str, version_id: str) -> Shape:
-    """As DeleteObject and DeleteObjects do for one key; their output members `DeleteMarker` and `VersionId`."""
-    if version_id:
-        version = find_version(unit, bucket, key, version_id)
-        output: Shape = {"VersionId": version_id}
-        if version is not None:
-            _check_delete_conditions(call, version)
-            if bucket.object_lock:
-                _check_lock(call, unit, bucket, version)
-            remove_version(unit, bucket, version)
-            if version.delete_marker:
-                output["DeleteMarker"] = True
-        return output
-    current = current_version(unit, bucket, key)
-    _check_delete_conditions(call, current)
-    if not bucket.versioning:
-        if current is not None:
-            remove_version(unit, bucket, current)
-        return {}
-    return _put_delete_marker(unit, bucket, key, current)
-
-
-def _check_lock(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) -> None:
-    lock_rules.check_removal(call, unit, bucket, version)
-    if call.operation.name == "DeleteObject":  # records of DeleteObjects tell nothing of single objects
-        lock_rules.note_lock(call, version)
-
-
-def _check_delete_conditions(call: Call, current: ObjectVersion | None) -> None:
-    match = call.input.get("IfMatch")
-    if match is None:
-        return
-    if current is None or current.delete_marker:
-        raise AwsError("NoSuchKey", "The specified key does not exist.", 404, Key=call.input.get("Key", ""))
-    if not etag_matches(match, current.etag):
-        raise precondition_failed("If-Match")
-
-
-def _put_delete_marker(unit: Unit, bucket: Bucket, key: str, current: ObjectVersion | None) -> Shape:
-    version_id, order = next_identity(unit, bucket, current)
-    marker = ObjectVersion(key, version_id, order, unit.now, bucket.owner, delete_marker=True)
-    put_version(unit, bucket, marker, current)
-    return {"DeleteMarker": True, "VersionId": version_id}

@@ -21,6 +21,7 @@ from opentrail.services.s3 import (
     copy_source,
     copying,
     cors,
+    deleting,
     directory,
     display_names,
     intelligent_tiering,
@@ -58,6 +59,7 @@ from opentrail.services.s3.guard import guard
 FAMILIES = (
     object_encryption,
     objects,
+    deleting,
     listing,
     multipart,
     parts,

@@ -13,7 +13,8 @@ from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3.bucket_tags import refuse_old_tagging
 from opentrail.services.s3.documents import malformed
-from opentrail.services.s3.objects import OBJECT_TAGS_MAX, bucket_of, check_tags, readable_version
+from opentrail.services.s3.objects import bucket_of, readable_version
+from opentrail.services.s3.tag_rules import OBJECT_TAGS_MAX, check_tags
 from opentrail.services.s3.versions import replace_version
 from opentrail.state import Unit
 
