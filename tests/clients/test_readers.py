@@ -115,7 +115,7 @@ def test_trailscraper_downloads_selects_and_makes_a_policy(
         command = [program, *arguments]
         done = subprocess.run(
             command,
-            env=server.environment(),
+            env=server.environment(TZ="UTC"),
             input=given,
             capture_output=True,
             text=True,
@@ -127,7 +127,8 @@ def test_trailscraper_downloads_selects_and_makes_a_policy(
 
     wanted = {each["eventID"] for each in trail.records if each["eventName"] in ("PutObject", "DeleteObject")}
     where = ["--bucket", trail.bucket, "--account-id", ACCOUNT, "--region", REGION]
-    run("download", *where, "--from", "an hour ago", "--to", "in an hour", "--log-dir", logs)
+    # it looks into as many days as lie between the two, the last one first: near midnight, two hours are too few
+    run("download", *where, "--from", "two days ago", "--to", "in an hour", "--log-dir", logs)
     found = run("select", "--log-dir", logs, "--from", "an hour ago", "--to", "in an hour")
     records = json.loads(found)["Records"]
     assert {each["eventID"] for each in records} >= wanted
