@@ -21,7 +21,7 @@ from opentrail.server.cli_account import account
 from opentrail.server.cli_import import import_logs
 from opentrail.server.cli_lookup import lookup
 from opentrail.server.cli_verify import verify
-from opentrail.server.config import BadSetting, resolve, variable
+from opentrail.server.config import BadSetting, flag, resolve, variable
 from opentrail.server.wiring import DataDirectoryInUse, running
 from opentrail.settings import Settings, is_hidden, setting_fields
 
@@ -40,13 +40,14 @@ def main() -> None:
 def settings_options(command: Command) -> Command:
     """One option for each setting."""
     for name, default, help_text in reversed(setting_fields()):
-        flag = f"--{name.replace('_', '-')}"
         shown = "" if default in ("", True) else f" [default: {_shown(default)}]"
         text = f"{help_text} ({variable(name)}){shown}"
         if isinstance(default, bool):
-            option = click.option(f"{flag}/--no-{name.replace('_', '-')}", name, default=None, help=text, hidden=True)
+            option = click.option(
+                f"{flag(name)}/{flag('no-' + name)}", name, default=None, help=text, hidden=is_hidden(name)
+            )
         else:
-            option = click.option(flag, name, default=None, help=text, hidden=is_hidden(name))
+            option = click.option(flag(name), name, default=None, help=text, hidden=is_hidden(name))
         command = option(command)
     return command
 

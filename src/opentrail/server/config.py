@@ -29,6 +29,11 @@ class BadSetting(Exception):
     """A setting nobody can mean; the text says what to write instead."""
 
 
+def flag(name: str) -> str:
+    """The option of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return PREFIX + name.upper()

@@ -18,7 +18,7 @@ import click
 from opentrail.model.load import load_models
 from opentrail.model.shapes import Operation
 from opentrail.server.cli import main as command_line
-from opentrail.server.config import variable
+from opentrail.server.config import flag, variable
 from opentrail.server.reference_limits import Limit, limits
 from opentrail.server.reference_tests import shown_tests
 from opentrail.server.wiring import SERVICES
@@ -56,12 +56,12 @@ def _line(cells: Sequence[str]) -> str:
 def settings_page() -> str:
     """Option, variable, TOML key, default and meaning of each setting."""
     rows = [
-        (f"`--{name.replace('_', '-')}`", f"`{variable(name)}`", f"`{name}`", _default(default), text)
+        (f"`{flag(name)}`", f"`{variable(name)}`", f"`{name}`", _default(default), text)
         for name, default, text in setting_fields()
         if not isinstance(default, bool) and not is_hidden(name)
     ]
     switches = [
-        (f"`--{name}`, `--no-{name}`", f"`{variable(name)}`", f"`{name}`", _default(default), text)
+        (f"`{flag(name)}`, `{flag('no-' + name)}`", f"`{variable(name)}`", f"`{name}`", _default(default), text)
         for name, default, text in setting_fields()
         if isinstance(default, bool) and not is_hidden(name)
     ]
