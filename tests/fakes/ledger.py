@@ -11,13 +11,15 @@ from opentrail.ports import Key, Line, Seq, Versioned, Writes
 
 
 class FakeLedger:
-    """Satisfies `ports.Ledger`. `fail_next` makes the next commit raise LedgerUnavailable, changing nothing."""
+    """Satisfies `ports.Ledger`. `fail_next` makes the next commit raise LedgerUnavailable, `conflicts` so many of them
+    Conflict; they change nothing."""
 
     def __init__(self) -> None:
         self.rows: dict[Key, Versioned] = {}
         self.lines: list[Line] = []
         self.commits = 0
         self.fail_next = False
+        self.conflicts = 0
         self.closed = False
         self._keys: list[Key] = []
         self._seqs: list[Seq] = []
@@ -66,6 +68,9 @@ class FakeLedger:
         if self.fail_next or self.closed:
             self.fail_next = False
             raise LedgerUnavailable("asked to fail, or closed")
+        if self.conflicts:
+            self.conflicts -= 1
+            raise Conflict(b"asked for")
         if writes.puts or writes.deletes:
             self._check(writes)
         self.commits += 1

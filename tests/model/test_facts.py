@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from opentrail.model.facts import resource_arn
+from opentrail.model.facts import partition, resource_arn
 from opentrail.model.load import IN_SCOPE, load_models
 from opentrail.model.overlay import table
 from opentrail.model.shapes import Facts
@@ -212,13 +212,13 @@ ARNS = [
 
 @pytest.mark.parametrize(("service", "operation", "given", "arn"), ARNS)
 def test_resources(service: str, operation: str, given: dict[str, object], arn: str) -> None:
-    assert resource_arn(facts(service, operation).resource, given, "aws", "eu-west-1", "123456789012") == arn
+    assert resource_arn(facts(service, operation).resource, given, "eu-west-1", "123456789012") == arn
 
 
 def test_every_template_of_our_services_renders() -> None:
     for service in IN_SCOPE:
         for operation in MODELS.service(service).operations.values():
-            arn = resource_arn(operation.facts.resource, {}, "aws", "r", "1")
+            arn = resource_arn(operation.facts.resource, {}, "r", "1")
             assert "{" not in arn, operation.name
             assert "[" not in arn, operation.name
 
@@ -231,3 +231,8 @@ def test_the_tables_name_only_operations_and_members_there_are() -> None:
         given = {name for one in operations.values() if one.input for name in one.input.members}
         assert set(about.get("members", {})) <= given, service
         assert "events" in about or about.keys() <= {"global", "members", "operations", "source", "iam_prefix"}
+
+
+def test_partitions():
+    regions = ("us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "garage", "")
+    assert [partition(name) for name in regions] == ["aws", "aws", "aws-cn", "aws-us-gov", "aws", "aws"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,9 +12,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from opentrail.call import Body, Call, HttpRequest, Response, Shape
-from opentrail.errors import AwsError, Conflict
+from opentrail.errors import AwsError
 from opentrail.model.load import load_models
-from opentrail.ports import Line, Seq, Writes
 from opentrail.server.body import RequestBody
 from opentrail.server.clock import SystemClock
 from opentrail.server.gate import Gate
@@ -32,25 +31,11 @@ KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 ACCOUNT = "000000000000"
 
 
-class TroubledLedger(FakeLedger):
-    """Raises as many conflicts as a test asks for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conflicts = 0
-
-    async def commit(self, writes: Writes, lines: Sequence[Line]) -> Seq:
-        if self.conflicts:
-            self.conflicts -= 1
-            raise Conflict(b"asked for")
-        return await super().commit(writes, lines)
-
-
 class World:
     """`walked` counts the handlers' runs; `trouble` is called in the middle of each, with call and unit."""
 
     def __init__(self) -> None:
-        self.ledger, self.blobs = TroubledLedger(), FakeBlobs()
+        self.ledger, self.blobs = FakeLedger(), FakeBlobs()
         self.clock, road = SystemClock(), InternalRoad()
         self.road = road
         settings = Settings(root_access_key_id=KEY, root_secret_access_key=SECRET)

@@ -8,7 +8,7 @@ import pytest_asyncio
 from opentrail.call import Access, Call, HttpRequest, Principal
 from opentrail.errors import AwsError
 from opentrail.model.load import load_models
-from opentrail.server.permit import Permit, default_questions, partition
+from opentrail.server.permit import Permit, default_questions
 from opentrail.service import Service
 from opentrail.state import Unit
 from tests.server.gate_house import ACCOUNT, World, whole_body
@@ -34,11 +34,6 @@ def call_of(service: str, operation: str, principal: Principal = ROOT, region: s
         principal=principal,
         input=given,
     )
-
-
-def test_partitions():
-    regions = ("us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "garage", "")
-    assert [partition(name) for name in regions] == ["aws", "aws", "aws-cn", "aws-us-gov", "aws", "aws"]
 
 
 def test_without_a_guard_the_facts_ask():

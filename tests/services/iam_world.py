@@ -81,7 +81,7 @@ class World:
         if guard is not None:
             return guard(call, unit)
         account, facts = call.principal.account_id, call.operation.facts
-        arn = resource_arn(facts.resource, call.input, "aws", "us-east-1", account)
+        arn = resource_arn(facts.resource, call.input, "us-east-1", account)
         return [Access(action, arn, account) for action in facts.actions]
 
     async def iam(self, operation: str, *, who: Principal = ROOT, **given: Any) -> Shape:

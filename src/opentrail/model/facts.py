@@ -118,7 +118,15 @@ def _template(template: str) -> tuple[tuple[str, str, str, str, str], ...]:
     return tuple(parts)
 
 
-def resource_arn(template: str, given: Mapping[str, Any], partition: str, region: str, account: str) -> str:
+@lru_cache(maxsize=64)
+def partition(region: str) -> str:
+    """The partition of a region: `aws`, `aws-cn`, `aws-us-gov`."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def resource_arn(template: str, given: Mapping[str, Any], region: str, account: str) -> str:
     """The ARN that `Facts.resource` means for the input `given`.
 
     `{a.b}` is the member b of the member a, or `*` when it is missing (`{a|x}`: or `x`); `[{a}/]` is left out when `a` is
@@ -126,7 +134,7 @@ def resource_arn(template: str, given: Mapping[str, Any], partition: str, region
     whole if it is of the template's service, and counts for what follows its last slash elsewhere; so does a QueueUrl.
     S3's names and keys are never read that way.
     """
-    fixed = {"partition": partition, "region": region, "account": account}
+    fixed = {"partition": partition(region), "region": region, "account": account}
     parts = _template(template)
     names_only = template.startswith(S3_ARN)
     out = []

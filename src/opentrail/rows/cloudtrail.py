@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from opentrail.call import Principal
+from opentrail.model.facts import partition
 from opentrail.ports import Key, Seq
 from opentrail.record.event_selectors import DEFAULT_SELECTORS
-from opentrail.rows.events import partition
 from opentrail.state import Row, Table
 
 DELIVERY_PRINCIPAL = "cloudtrail.amazonaws.com"

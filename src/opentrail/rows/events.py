@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from opentrail.model.facts import partition
 from opentrail.state import Row, Table, Unit
 
 DEFAULT_BUS = "default"
@@ -100,9 +101,3 @@ def rule_arn(account_id: str, region: str, bus: str, name: str) -> str:
 
 def bus_arn(account_id: str, region: str, name: str) -> str:
     return f"arn:{partition(region)}:events:{region}:{account_id}:event-bus/{name}"
-
-
-def partition(region: str) -> str:
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"

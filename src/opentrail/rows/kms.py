@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from opentrail.rows.events import partition
+from opentrail.model.facts import partition
 from opentrail.state import Row, Table, Unit
 
 DUE_DIGITS = 12

@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
+from opentrail.model.facts import partition
 from opentrail.rows.bell import Bell
-from opentrail.rows.events import partition
 from opentrail.state import Row, Table, Unit
 
 MS_DIGITS: Final = 16

@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 
 import msgspec
 
-from opentrail.rows.events import partition
+from opentrail.model.facts import partition
 from opentrail.rows.s3 import Bucket, ObjectVersion
 
 EVENTS = frozenset(

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from opentrail.model.facts import partition
 from opentrail.ports import Key
 from opentrail.rows.bell import Bell
-from opentrail.rows.events import partition
 from opentrail.rows.messages import Attributes
 from opentrail.state import Row, Table, Unit
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
+from opentrail.model.facts import partition
 from opentrail.ports import Key, Ledger, Seq, Versioned
 from opentrail.record.event_selectors import Predicate, wanted_by
 from opentrail.record.insight import INSIGHT
 from opentrail.record.record_head import RecordHead
 from opentrail.rows.cloudtrail import CHANGE_KEY, CONFIGS, DELIVERY_PRINCIPAL, TrailConfig
-from opentrail.rows.events import partition
 from opentrail.rows.organizations import LAST_STEP_KEY, MEMBERS, STEPS
 from opentrail.state import SCAN_PAGE
 

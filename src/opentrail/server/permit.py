@@ -6,7 +6,6 @@ The questions come from the service's guard, or from the operation's facts when 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 from opentrail.access.context import RequestContext
 from opentrail.access.decide import NO_IDENTITY, Decision, Identity, Source, decide, refused_by_endpoint
@@ -85,13 +84,5 @@ def default_questions(call: Call) -> list[Access]:
     facts = call.operation.facts
     resource = facts.resource
     if resource != "*":
-        resource = resource_arn(resource, call.input, partition(call.region), call.region, call.account_id)
+        resource = resource_arn(resource, call.input, call.region, call.account_id)
     return [Access(action, resource, call.account_id) for action in facts.actions]
-
-
-@lru_cache(maxsize=64)
-def partition(region: str) -> str:
-    """The partition of a region: `aws`, `aws-cn`, `aws-us-gov`."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"

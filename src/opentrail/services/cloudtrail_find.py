@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from opentrail.call import Access, Call
 from opentrail.errors import AwsError
+from opentrail.model.facts import partition
 from opentrail.rows.cloudtrail import (
     CHANGES,
     CONFIGS,
@@ -20,7 +21,6 @@ from opentrail.rows.cloudtrail import (
     padded,
     trail_arn,
 )
-from opentrail.rows.events import partition
 from opentrail.rows.organizations import is_delegate, organization_of
 from opentrail.services.cloudtrail_checks import arn_of, parse_trail
 from opentrail.services.cloudtrail_organization import not_management

@@ -12,8 +12,8 @@ import msgspec
 
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
+from opentrail.model.facts import partition
 from opentrail.rows.cloudtrail import TRAILS, Trail, TrailConfig
-from opentrail.rows.events import partition
 from opentrail.service import Service
 from opentrail.services.cloudtrail_bucket import check_bucket_access, check_topic_access, look_at_bucket
 from opentrail.services.cloudtrail_checks import (

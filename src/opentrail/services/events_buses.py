@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from opentrail.access.policy import compile_policy
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
-from opentrail.rows.events import BUSES, DEFAULT_BUS, RULES, Bus, bus_arn, partition
+from opentrail.model.facts import partition
+from opentrail.rows.events import BUSES, DEFAULT_BUS, RULES, Bus, bus_arn
 from opentrail.service import Service
 from opentrail.services.events_common import (
     count_below,
@@ -25,6 +26,7 @@ from opentrail.services.events_common import (
     own_bus,
     present,
 )
+from opentrail.services.policy_statements import statements_of
 from opentrail.state import Unit
 
 BUSES_MAX = 100
@@ -175,14 +177,8 @@ def _statement(given: Shape, arn: str, call: Call) -> dict[str, Any]:
 
 
 def _with_statement(policy: str, statement: dict[str, Any]) -> str:
-    others = [each for each in _statements(policy) if each.get("Sid") != statement["Sid"]]
+    others = [each for each in statements_of(policy) if each.get("Sid") != statement["Sid"]]
     return _policy_text([*others, statement])
-
-
-def _statements(policy: str) -> list[dict[str, Any]]:
-    """Statements of a stored policy, which was valid when it was put."""
-    found = json.loads(policy).get("Statement", []) if policy else []
-    return [found] if isinstance(found, dict) else list(found)
 
 
 def _policy_text(statements: list[dict[str, Any]]) -> str:
@@ -200,7 +196,7 @@ async def remove_permission(call: Call, unit: Unit) -> Shape:
         raise invalid("Parameter StatementId is required.")
     if not bus.policy:
         raise not_found("EventBus does not have a policy.")
-    statements = _statements(bus.policy)
+    statements = statements_of(bus.policy)
     kept = [each for each in statements if each.get("Sid") != call.input["StatementId"]]
     if len(kept) == len(statements):
         raise not_found("Statement with the provided id does not exist.")

@@ -9,7 +9,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from opentrail.rows.events import partition
+from opentrail.model.facts import partition
 
 
 def statements_of(policy: str) -> list[dict[str, Any]]:

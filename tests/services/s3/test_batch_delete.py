@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.services.s3.test_multipart import fails
-from tests.services.s3.world import BUCKET, World
+from tests.services.s3.world import BUCKET, World, without_digest
 
 
 def delete(s3: Any, *objects: Any, **more: Any) -> Any:
@@ -38,19 +38,8 @@ def test_a_thousand_at_most(s3: Any):
 
 
 def test_a_digest_is_required(s3: Any):
-    def strip(request: Any, **_event: Any) -> None:
-        for name in [
-            name
-            for name in request.headers
-            if name.lower().startswith(("x-amz-checksum", "x-amz-sdk-checksum", "content-md5"))
-        ]:
-            del request.headers[name]
-
-    s3.meta.events.register_first("before-sign.s3.DeleteObjects", strip)
-    try:
+    with without_digest(s3):
         assert fails(delete, s3, "k") == ("InvalidRequest", 400)
-    finally:
-        s3.meta.events.unregister("before-sign.s3.DeleteObjects", strip)
 
 
 def test_markers_and_versions(versioned: Any, world: World):

@@ -12,6 +12,7 @@ from opentrail.rows.s3 import ORDER_MAX, order_part
 from opentrail.services.s3.versions import new_version_id, order_of
 from tests.fakes.house import build_house, new_unit
 from tests.services.s3.test_multipart import fails
+from tests.services.s3.test_version_listing import set_versioning
 from tests.services.s3.world import BUCKET, World
 
 
@@ -21,10 +22,6 @@ def put(s3: Any, data: bytes) -> str:
 
 def got(s3: Any, **more: Any) -> bytes:
     return bytes(s3.get_object(Bucket=BUCKET, Key="k", **more)["Body"].read())
-
-
-def set_versioning(s3: Any, status: str) -> None:
-    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
 
 
 @given(st.integers(0, ORDER_MAX))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,9 +20,8 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.client import Config
 
 from opentrail.call import HttpRequest, Response
-from opentrail.errors import Conflict
 from opentrail.model.load import Models
-from opentrail.ports import Line, Seq, Writes
+from opentrail.ports import Line
 from opentrail.server.body import RequestBody
 from opentrail.server.clock import SystemClock
 from opentrail.server.gate import Gate
@@ -40,27 +40,13 @@ MIB = 1024**2
 BUCKET = "bucket"
 
 
-class TroubledLedger(FakeLedger):
-    """Raises as many conflicts as a test asks for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conflicts = 0
-
-    async def commit(self, writes: Writes, lines: Any) -> Seq:
-        if self.conflicts:
-            self.conflicts -= 1
-            raise Conflict(b"asked for")
-        return await super().commit(writes, lines)
-
-
 class World:
     """One house with its gate."""
 
     def __init__(self, directory: Path, models: Models, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.remote_ip = "192.0.2.1"
-        self.ledger = TroubledLedger()
+        self.ledger = FakeLedger()
         self.directory = directory / "blobs"
         clock, road = SystemClock(), InternalRoad()
         settings = Settings(data_dir=directory, root_access_key_id=ACCESS_KEY, root_secret_access_key=SECRET)
@@ -144,6 +130,22 @@ class Wire:
     def __call__(self, request: AWSPreparedRequest, **_event: Any) -> AWSResponse:
         assert self.world is not None
         return self.world.send(request)
+
+
+@contextmanager
+def without_digest(client: Any) -> Iterator[None]:
+    """Requests go out without the digest that botocore gives them."""
+
+    def strip(request: AWSPreparedRequest, **_event: Any) -> None:
+        for name in list(request.headers):
+            if name.lower().startswith(("x-amz-checksum", "x-amz-sdk-checksum", "content-md5")):
+                del request.headers[name]
+
+    client.meta.events.register_first("before-sign.s3", strip)
+    try:
+        yield
+    finally:
+        client.meta.events.unregister("before-sign.s3", strip)
 
 
 def new_client(
