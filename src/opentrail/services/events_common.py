@@ -5,8 +5,6 @@ Knows nothing of patterns or of how an event is delivered. Inputs have passed th
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
@@ -14,6 +12,7 @@ from typing import NoReturn
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.events import BUSES, DEFAULT_BUS, RULES, Bus, Rule, bus_arn, rule_arn
+from opentrail.services.page_token import read_token, write_token
 from opentrail.state import T, Table, Unit
 
 EVENTS_PRINCIPAL = "events.amazonaws.com"
@@ -118,7 +117,7 @@ def read_page(
     """Up to `Limit` wanted rows below `parts` behind `NextToken` as (last key part, row), and the answer's NextToken."""
     limit = int(call.input.get("Limit") or PAGE_MAX)
     token = call.input.get("NextToken")
-    after = table.key(*parts, _from_token(token)) if token else b""
+    after = table.key(*parts, read_token(token, invalid("Invalid token."))) if token else b""
     found: list[tuple[str, T]] = []
     while True:
         rows = table.page(unit, *parts, after=after)
@@ -127,7 +126,7 @@ def read_page(
             if not wanted(name, row):
                 continue
             if len(found) == limit:
-                return found, {"NextToken": _to_token(found[-1][0])}
+                return found, {"NextToken": write_token(found[-1][0])}
             found.append((name, row))
         if not rows:
             return found, {}
@@ -139,21 +138,10 @@ def cut_page(call: Call, items: Sequence[tuple[str, T]]) -> tuple[Sequence[tuple
     limit = int(call.input.get("Limit") or PAGE_MAX)
     token = call.input.get("NextToken")
     if token:
-        after = _from_token(token)
+        after = read_token(token, invalid("Invalid token."))
         items = [item for item in items if item[0] > after]
-    more = {"NextToken": _to_token(items[limit - 1][0])} if len(items) > limit else {}
+    more = {"NextToken": write_token(items[limit - 1][0])} if len(items) > limit else {}
     return items[:limit], more
-
-
-def _to_token(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode("utf-8", "surrogatepass")).decode()
-
-
-def _from_token(token: str) -> str:
-    try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise invalid("Invalid token.") from error
 
 
 def merged_tags(old: dict[str, str], given: Sequence[Shape]) -> dict[str, str]:

@@ -5,8 +5,6 @@ Source: KMS API reference. Knows no operation.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +19,7 @@ from opentrail.rows.iam import missing_principal
 from opentrail.rows.kms import Key
 from opentrail.services.key_access import missing, question
 from opentrail.services.key_find import find_key, key_at, no_key, place_of
+from opentrail.services.page_token import read_token, write_token
 from opentrail.state import Row, Table, Unit
 
 POLICY_NAME = "default"
@@ -84,12 +83,15 @@ def page(
 ) -> tuple[list[Shape], Shape]:
     """(a page of the table's rows below `prefix` as shown, the members that say what follows)."""
     limit = call.input.get("Limit", default)
-    after = table.key(*prefix, *marker_of(call)) if "Marker" in call.input else b""
+    after = table.key(*prefix, _marker(call)) if "Marker" in call.input else b""
     rows = table.page(unit, *prefix, after=after, limit=limit + 1)
     shown = [show(table.parts(key), row) for key, row in rows[:limit]]
     if len(rows) <= limit:
         return shown, {"Truncated": False}
-    return shown, {"Truncated": True, "NextMarker": new_marker(table.parts(rows[limit - 1][0])[len(prefix) :])}
+    return shown, {
+        "Truncated": True,
+        "NextMarker": write_token("\0".join(table.parts(rows[limit - 1][0])[len(prefix) :])),
+    }
 
 
 def list_page(call: Call, items: Sequence[Shape], default: int) -> tuple[Sequence[Shape], Shape]:
@@ -97,24 +99,17 @@ def list_page(call: Call, items: Sequence[Shape], default: int) -> tuple[Sequenc
     limit = call.input.get("Limit", default)
     start = 0
     if "Marker" in call.input:
-        text = "".join(marker_of(call))
+        text = _marker(call)
         if not text.isdecimal() or len(text) > 9:
             raise bad_marker()
         start = int(text)
     if start + limit >= len(items):
         return items[start:], {"Truncated": False}
-    return items[start : start + limit], {"Truncated": True, "NextMarker": new_marker((str(start + limit),))}
+    return items[start : start + limit], {"Truncated": True, "NextMarker": write_token(str(start + limit))}
 
 
-def new_marker(parts: Iterable[str]) -> str:
-    return base64.urlsafe_b64encode("\0".join(parts).encode("utf-8", "surrogatepass")).decode()
-
-
-def marker_of(call: Call) -> list[str]:
-    try:
-        return base64.b64decode(call.input["Marker"], b"-_", validate=True).decode("utf-8").split("\0")
-    except (binascii.Error, UnicodeError, ValueError):
-        raise bad_marker() from None
+def _marker(call: Call) -> str:
+    return read_token(call.input["Marker"], bad_marker())
 
 
 def bad_marker() -> AwsError:

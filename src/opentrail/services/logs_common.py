@@ -6,8 +6,6 @@ Source: CloudWatch Logs API reference; Service Authorization Reference. AWS asks
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +13,7 @@ from typing import Any, NamedTuple
 from opentrail.call import Access, Call
 from opentrail.errors import AwsError
 from opentrail.rows.log_groups import GROUPS, POLICIES, STREAMS, LogGroup, LogStream, group_arn
+from opentrail.services.page_token import read_token, write_token
 from opentrail.services.policy_statements import merged_statements
 from opentrail.state import Unit
 
@@ -112,17 +111,13 @@ def _policy(unit: Unit, place: Place) -> str:
     return merged_statements(tuple(texts)) if texts else ""
 
 
-def write_token(*parts: str) -> str:
-    return base64.urlsafe_b64encode("\0".join(parts).encode("utf-8", "surrogatepass")).decode()
+def join_token(*parts: str) -> str:
+    return write_token("\0".join(parts))
 
 
-def read_token(token: str, count: int) -> list[str]:
+def split_token(token: str, count: int) -> list[str]:
     """The parts of a nextToken; raises InvalidParameterException."""
-    try:
-        text = base64.b64decode(token.encode("ascii"), b"-_", validate=True).decode("utf-8", "surrogatepass")
-    except (binascii.Error, UnicodeError, ValueError) as error:
-        raise bad_token() from error
-    parts = text.split("\0", count - 1)
+    parts = read_token(token, bad_token()).split("\0", count - 1)
     if len(parts) != count:
         raise bad_token()
     return parts

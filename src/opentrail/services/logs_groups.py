@@ -16,12 +16,12 @@ from opentrail.services.logs_common import (
     bad_token,
     find_group,
     invalid,
+    join_token,
     no_group,
     page_size,
     place_of_arn,
     question,
-    read_token,
-    write_token,
+    split_token,
 )
 from opentrail.services.logs_tags import merged_tags
 from opentrail.state import Unit
@@ -175,7 +175,7 @@ def _page(
     """Groups behind the token, and the token of what follows (empty: nothing)."""
     account, region = call.account_id, call.region
     token = call.input.get("nextToken")
-    last = read_token(token, 1)[0] if token else ""
+    last = split_token(token, 1)[0] if token else ""
     if not last.startswith(prefix) and token:
         raise bad_token()
     rows = unit.scan(
@@ -187,10 +187,10 @@ def _page(
         group = GROUPS.decode(row.value)
         if wanted(name, group):
             if len(found) == limit:
-                return found, write_token(last)
+                return found, join_token(last)
             found.append((Place(account, region, name), group))
         last = name
-    return found, write_token(last) if len(rows) == SCANNED_MAX else ""
+    return found, join_token(last) if len(rows) == SCANNED_MAX else ""
 
 
 def _identified(call: Call, unit: Unit, identifiers: Sequence[str]) -> list[Shape]:

@@ -15,12 +15,12 @@ from opentrail.rows.log_groups import GROUPS, POLICIES, LogPolicy
 from opentrail.service import Service
 from opentrail.services.logs_common import (
     invalid,
+    join_token,
     no_group,
     page_size,
     place_of_arn,
     question,
-    read_token,
-    write_token,
+    split_token,
 )
 from opentrail.state import Unit
 
@@ -97,7 +97,7 @@ async def describe_resource_policies(call: Call, unit: Unit) -> Shape:
     limit = page_size(given, PAGE)
     where = (call.account_id, call.region, *(() if scope == "RESOURCE" and not arn else (arn,)))
     after = (
-        POLICIES.key(call.account_id, call.region, *read_token(given["nextToken"], 2))
+        POLICIES.key(call.account_id, call.region, *split_token(given["nextToken"], 2))
         if given.get("nextToken")
         else b""
     )
@@ -107,7 +107,7 @@ async def describe_resource_policies(call: Call, unit: Unit) -> Shape:
         _shown(parts[0], parts[1], policy) for parts, policy in found[:limit] if (scope == "RESOURCE") == bool(parts[0])
     ]
     answer: Shape = {"resourcePolicies": shown}
-    return answer | ({"nextToken": write_token(*found[limit - 1][0])} if len(found) > limit else {})
+    return answer | ({"nextToken": join_token(*found[limit - 1][0])} if len(found) > limit else {})
 
 
 def _shown(arn: str, name: str, policy: LogPolicy) -> Shape:

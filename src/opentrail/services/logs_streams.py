@@ -15,9 +15,9 @@ from opentrail.services.logs_common import (
     find_group,
     find_stream,
     invalid,
+    join_token,
     page_size,
-    read_token,
-    write_token,
+    split_token,
 )
 from opentrail.state import Table, Unit
 
@@ -66,13 +66,13 @@ async def describe_log_streams(call: Call, unit: Unit) -> Shape:
         shown.append(_shown(unit, place, group.id, name, find_stream(unit, group, name)))
     if len(keys) <= limit:
         return {"logStreams": shown}
-    return {"logStreams": shown, "nextToken": write_token(BY_TIME if by_time else "", *keys[limit - 1][1:])}
+    return {"logStreams": shown, "nextToken": join_token(BY_TIME if by_time else "", *keys[limit - 1][1:])}
 
 
 def _keys(call: Call, unit: Unit, group_id: str, prefix: str, limit: int, *, by_time: bool) -> list[tuple[str, ...]]:
     """The parts of the keys of the streams (or of their newest events) behind the token, in the order asked for."""
     token = call.input.get("nextToken")
-    after = read_token(token, 2) if token else []
+    after = split_token(token, 2) if token else []
     if after and after[0] != (BY_TIME if by_time else ""):
         raise bad_token()
     tables: tuple[Table, Table] = (NEWEST, STREAMS)  # type: ignore[type-arg]

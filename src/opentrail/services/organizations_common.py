@@ -5,8 +5,6 @@ Source of errors and messages: Organizations API reference. Knows no single oper
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -14,6 +12,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.iam import Account
 from opentrail.rows.organizations import DELEGATES, MEMBERS, Member, Organization, Pairs, organization_of
+from opentrail.services.page_token import read_token, write_token
 from opentrail.state import Row, Table, Unit
 
 PAGE_MAX = 20
@@ -104,33 +103,25 @@ def tag_shapes(tags: Pairs) -> list[Shape]:
 def read_page(call: Call, unit: Unit, table: Table[R], organization: Organization) -> tuple[list[tuple[str, R]], Shape]:
     """One page of an organization's rows by the last part of their keys, and NextToken if there are more."""
     limit = call.input.get("MaxResults") or PAGE_MAX
-    after = _after(table, organization, call.input.get("NextToken") or "")
+    last = _last_shown(call)
+    after = table.key(organization.id, last) if last else b""
     rows = [(table.parts(key)[-1], row) for key, row in table.page(unit, organization.id, after=after, limit=limit + 1)]
     if len(rows) <= limit:
         return rows, {}
-    return rows[:limit], {"NextToken": _token(rows[limit - 1][0])}
+    return rows[:limit], {"NextToken": write_token(rows[limit - 1][0])}
 
 
 def read_list(call: Call, member: str, found: Sequence[tuple[str, Shape]]) -> Shape:
     """One page of a short list of (name, shape) under an output member, by name, and NextToken if there are more."""
     limit = call.input.get("MaxResults") or PAGE_MAX
-    token = call.input.get("NextToken") or ""
-    last = _read_token(token) if token else ""
+    last = _last_shown(call)
     rest = sorted((each for each in found if each[0] > last), key=lambda each: each[0])
     shapes = [shape for _, shape in rest[:limit]]
-    return {member: shapes} if len(rest) <= limit else {member: shapes, "NextToken": _token(rest[limit - 1][0])}
+    return {member: shapes} if len(rest) <= limit else {member: shapes, "NextToken": write_token(rest[limit - 1][0])}
 
 
-def _token(last: str) -> str:
-    return urlsafe_b64encode(last.encode()).decode()
-
-
-def _after(table: Table[R], organization: Organization, token: str) -> bytes:
-    return table.key(organization.id, _read_token(token)) if token else b""
-
-
-def _read_token(token: str) -> str:
-    try:
-        return b64decode(token.encode("ascii"), b"-_", validate=True).decode("ascii")
-    except (UnicodeError, binascii.Error) as error:
-        raise invalid("INVALID_NEXT_TOKEN", "The next token is not one that was handed out.") from error
+def _last_shown(call: Call) -> str:
+    """Where the page before ended; empty for the first."""
+    token = call.input.get("NextToken")
+    refusal = invalid("INVALID_NEXT_TOKEN", "The next token is not one that was handed out.")
+    return read_token(token, refusal) if token else ""

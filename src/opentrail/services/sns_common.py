@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -13,6 +11,7 @@ from typing import Any, TypeVar
 from opentrail.call import Access, Call, Resource, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.sns import PENDING_SECONDS, SUBSCRIPTIONS, TOPICS, Subscription, Topic, TopicName, topic_arn
+from opentrail.services.page_token import read_token, write_token
 from opentrail.state import Unit
 
 PAGE = 100
@@ -114,17 +113,10 @@ def is_over(subscription: Subscription, now: float) -> bool:
 def page(call: Call, items: Iterable[tuple[str, T]]) -> tuple[list[T], Shape]:
     """Up to a hundred of the (name, item) in order of names, behind NextToken, and the answer's NextToken."""
     token = call.input.get("NextToken")
-    after = _read_token(token) if token else ""
+    after = read_token(token, invalid("NextToken")) if token else ""
     found = list(islice(((name, item) for name, item in items if name > after), PAGE + 1))
-    more = {"NextToken": base64.urlsafe_b64encode(found[PAGE - 1][0].encode()).decode()} if len(found) > PAGE else {}
+    more = {"NextToken": write_token(found[PAGE - 1][0])} if len(found) > PAGE else {}
     return [item for _, item in found[:PAGE]], more
-
-
-def _read_token(token: str) -> str:
-    try:
-        return base64.b64decode(token.encode(), b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeError, ValueError) as error:
-        raise invalid("NextToken") from error
 
 
 def merged_tags(before: dict[str, str], given: Iterable[Shape]) -> dict[str, str]:

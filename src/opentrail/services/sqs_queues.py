@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Sequence
 
@@ -13,6 +11,7 @@ from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.sqs import QUEUES, Queue, abandon_box, queue_arn, queue_url, tally
 from opentrail.service import Service
+from opentrail.services.page_token import read_token, write_token
 from opentrail.services.sqs_attributes import (
     COMPUTED,
     NAMES,
@@ -134,19 +133,12 @@ def _page(call: Call, urls: list[str], member: str) -> Shape:
     limit = PAGE_MAX if most is None else whole(most, "MaxResults", 1, PAGE_MAX)
     token = call.input.get("NextToken")
     if token:
-        after = _read_token(token)
+        after = read_token(token, invalid("Invalid or expired next token."))
         urls = [url for url in urls if url.rpartition("/")[2] > after]
     shown: Shape = {member: urls[:limit]} if urls or member == "queueUrls" else {}
     if most is not None and len(urls) > limit:
-        shown["NextToken"] = base64.urlsafe_b64encode(urls[limit - 1].rpartition("/")[2].encode()).decode()
+        shown["NextToken"] = write_token(urls[limit - 1].rpartition("/")[2])
     return shown
-
-
-def _read_token(token: str) -> str:
-    try:
-        return base64.b64decode(token.encode(), b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeError, ValueError) as error:
-        raise invalid("Invalid or expired next token.") from error
 
 
 @service.operation("DeleteQueue")
