@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import Final
 
 from opentrail.errors import Conflict, LedgerUnavailable
+from opentrail.followers.hearing import hearing, rest
 from opentrail.rows.s3_annotations import BELL, GONE, GONE_BELL, clear_page
 from opentrail.state import House, Unit
 
@@ -35,9 +35,7 @@ class AnnotationsFollower:
 
     async def run(self) -> None:
         """Clear away for ever."""
-        rung = asyncio.Event()
-        BELL.listen(GONE_BELL, rung.set)
-        try:
+        with hearing(BELL, GONE_BELL) as rung:
             while True:
                 rung.clear()
                 try:
@@ -46,12 +44,8 @@ class AnnotationsFollower:
                     log.warning("annotations could not be cleared away now: %s", failure)
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
-                with suppress(TimeoutError):  # nothing was told; look all the same
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await rung.wait()
+                await rest(rung, LOOK_SECONDS)
                 await asyncio.sleep(SETTLE_SECONDS)
-        finally:
-            BELL.leave(GONE_BELL, rung.set)
 
     async def sweep(self) -> None:
         """Remove all that is left of gone sets. Bytes go once the commit that lets them go is durable."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import Final
 
 from opentrail.errors import Conflict, LedgerUnavailable
+from opentrail.followers.hearing import hearing, rest
 from opentrail.rows.log_blocks import BLOCKS, MARKS, drop_block
 from opentrail.rows.log_groups import (
     BELL,
@@ -49,11 +49,9 @@ class LogKeepingFollower:
 
     async def run(self) -> None:
         """Clear away for ever."""
-        rung = asyncio.Event()
-        BELL.listen(GONE, rung.set)
         loop = asyncio.get_running_loop()
         due = loop.time()
-        try:
+        with hearing(BELL, GONE) as rung:
             while True:
                 rung.clear()
                 try:
@@ -65,14 +63,7 @@ class LogKeepingFollower:
                     log.warning("log events could not be cleared away now: %s", failure)
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
-                await self._rest(rung, max(0.0, due - loop.time()))
-        finally:
-            BELL.leave(GONE, rung.set)
-
-    async def _rest(self, rung: asyncio.Event, seconds: float) -> None:
-        with suppress(TimeoutError):  # nothing was deleted; time for the next pass
-            async with asyncio.timeout(seconds):
-                await rung.wait()
+                await rest(rung, max(0.0, due - loop.time()))
 
     async def sweep_gone(self) -> None:
         """Remove all that is left of deleted streams and groups."""

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
+from opentrail.followers.hearing import hearing, rest
 from opentrail.ports import Key, Versioned, Writes
 from opentrail.rows.s3_notices import BELL, NOTICE_BELL, NOTICES, Notice, as_s3, due_of, put_notice, sending
 from opentrail.state import House, Unit
@@ -39,18 +40,11 @@ class NotificationsFollower:
 
     async def run(self) -> None:
         """Deliver for ever; what a former run left comes first."""
-        rung = asyncio.Event()
-        BELL.listen(NOTICE_BELL, rung.set)
-        try:
+        with hearing(BELL, NOTICE_BELL) as rung:
             while True:
                 rung.clear()
                 await self.flush()
-                try:
-                    await asyncio.wait_for(rung.wait(), self._pause())
-                except TimeoutError:
-                    continue
-        finally:
-            BELL.leave(NOTICE_BELL, rung.set)
+                await rest(rung, self._pause())
 
     def _pause(self) -> float:
         """Until the next notice is due."""

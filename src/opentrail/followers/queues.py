@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import Final
 
 from opentrail.errors import Conflict, LedgerUnavailable
+from opentrail.followers.hearing import hearing, rest
 from opentrail.rows.sqs import BELL, COUNTS, GONE, GONE_BOXES, boxed_keys
 from opentrail.state import House, Unit
 
@@ -28,20 +28,11 @@ class QueuesFollower:
 
     async def run(self) -> None:
         """Empty what is there to be emptied, for ever."""
-        rung = asyncio.Event()
-        BELL.listen(GONE, rung.set)
-        try:
+        with hearing(BELL, GONE) as rung:
             while True:
                 rung.clear()
                 await self.sweep()
-                await self._rest(rung)
-        finally:
-            BELL.leave(GONE, rung.set)
-
-    async def _rest(self, rung: asyncio.Event) -> None:
-        with suppress(TimeoutError):  # nothing came; time to look all the same
-            async with asyncio.timeout(LOOK_AGAIN_SECONDS):
-                await rung.wait()
+                await rest(rung, LOOK_AGAIN_SECONDS)
 
     async def sweep(self) -> None:
         """Empty every box that is without a queue now."""

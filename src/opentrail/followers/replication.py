@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from opentrail.call import ByteStream, Principal
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
+from opentrail.followers.hearing import hearing, rest
 from opentrail.followers.replication_remote import Remote, RemoteFailure, Remotes
 from opentrail.followers.replication_write import local_write, read_source
 from opentrail.ports import Key, Versioned, Writes
@@ -75,18 +76,11 @@ class ReplicationFollower:
 
     async def run(self) -> None:
         """Replicate for ever; what a former run left comes first."""
-        rung = asyncio.Event()
-        BELL.listen(TASK_BELL, rung.set)
-        try:
+        with hearing(BELL, TASK_BELL) as rung:
             while True:
                 rung.clear()
                 await self.flush()
-                try:
-                    await asyncio.wait_for(rung.wait(), LOOK_AGAIN_SECONDS)
-                except TimeoutError:
-                    continue
-        finally:
-            BELL.leave(TASK_BELL, rung.set)
+                await rest(rung, LOOK_AGAIN_SECONDS)
 
     async def flush(self) -> None:
         """Do every task there is, but where has to be waited."""

@@ -11,12 +11,12 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
 
 from opentrail.errors import Conflict, LedgerUnavailable
+from opentrail.followers.hearing import hearing, rest
 from opentrail.followers.topics_keys import MessageKey
 from opentrail.followers.topics_lanes import Lane, http_lane, sqs_lane
 from opentrail.ports import Key
@@ -68,17 +68,11 @@ class TopicsFollower:
             group.create_task(self._follow())
 
     async def _follow(self) -> None:
-        rung = asyncio.Event()
-        BELL.listen(OUTGOING_BELL, rung.set)
-        try:
+        with hearing(BELL, OUTGOING_BELL) as rung:
             while True:
                 rung.clear()
                 await self.spread()
-                with suppress(TimeoutError):  # nothing came; time to look all the same
-                    async with asyncio.timeout(LOOK_AGAIN_SECONDS):
-                        await rung.wait()
-        finally:
-            BELL.leave(OUTGOING_BELL, rung.set)
+                await rest(rung, LOOK_AGAIN_SECONDS)
 
     async def flush(self) -> None:
         """Spread everything that is there, and try every delivery that is due once."""

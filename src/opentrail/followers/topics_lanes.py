@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
 
 from opentrail.call import Principal, Shape
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
+from opentrail.followers.hearing import hearing, rest
 from opentrail.followers.post import Gatekeeper, NoAnswer, NotAllowed, post
 from opentrail.ports import Key, Seq, Writes
 from opentrail.rows import sns
@@ -65,9 +65,8 @@ class Lane:
 
     async def run(self) -> None:
         """Deliver for ever."""
-        BELL.listen(DELIVERY_BELL, self._rung.set)
         self._busy.clear()
-        try:
+        with hearing(BELL, DELIVERY_BELL) as self._rung:
             async with asyncio.TaskGroup() as group:
                 while True:
                     self._rung.clear()
@@ -75,8 +74,6 @@ class Lane:
                         self._busy.add(key)
                         group.create_task(self._carry(key))
                     await self._rest()
-        finally:
-            BELL.leave(DELIVERY_BELL, self._rung.set)
 
     async def flush(self) -> None:
         """Try every delivery that is due once."""
@@ -103,9 +100,7 @@ class Lane:
             waiting = self._keys()
             if waiting:
                 pause = min(pause, max(0.01, sns.due_of(waiting[0]) - self._house.clock.now()))
-        with suppress(TimeoutError):  # nothing came; time to look all the same
-            async with asyncio.timeout(pause):
-                await self._rung.wait()
+        await rest(self._rung, pause)
 
     async def _carry(self, key: Key) -> None:
         try:
