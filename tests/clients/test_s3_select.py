@@ -379,3 +379,26 @@ def test_an_old_client_gets_the_stream_without_chunks(server: ServerProcess, tab
     assert b"vnd.amazon.eventstream" in head
     assert int.from_bytes(body[:4], "big") < len(body)
     assert zlib.crc32(body[:8]) == int.from_bytes(body[8:12], "big")
+
+
+def test_an_archived_object_is_queried_where_it_lies(s3: Any, name: str) -> None:
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="cold.csv", Body=DATA, StorageClass="DEEP_ARCHIVE")
+    query = {
+        "ExpressionType": "SQL",
+        "Expression": "SELECT * FROM S3Object s WHERE CAST(s.id AS INT) >= 59998",
+        "InputSerialization": USE,
+        "OutputSerialization": {"JSON": {}},
+    }
+    location = {"S3": {"BucketName": name, "Prefix": "out/", "CannedACL": "bucket-owner-full-control"}}
+    request = {"Type": "SELECT", "SelectParameters": query, "OutputLocation": location}
+    path = s3.restore_object(Bucket=name, Key="cold.csv", RestoreRequest=request)["RestoreOutputPath"]
+
+    def listed() -> list[str]:
+        return [each["Key"] for each in s3.list_objects_v2(Bucket=name, Prefix="out/")["Contents"]]
+
+    manifest = f"{path}/result_manifest.txt"
+    until(lambda: manifest in listed())
+    assert listed() == [f"{path}/job.txt", manifest, f"{path}/results/000000"]
+    result = s3.get_object(Bucket=name, Key=f"{path}/results/000000")["Body"].read()
+    assert result == b'{"id":"59998","name":"name 59998"}\n{"id":"59999","name":"name 59999"}\n'

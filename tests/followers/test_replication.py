@@ -365,3 +365,12 @@ def test_annotations_stay_with_the_source(s3: Any, world: World):
     version = s3.head_object(Bucket=OTHER, Key="k")["VersionId"]
     s3.delete_object(Bucket=BUCKET, Key="k", VersionId=version)
     assert s3.list_object_annotations(Bucket=OTHER, Key="k")["AnnotationCount"] == 1
+
+
+def test_a_restored_copy_is_the_source_s_own(s3: Any, world: World):
+    put(s3, rule())
+    s3.put_object(Bucket=BUCKET, Key="cold", Body=b"x", StorageClass="GLACIER")
+    replicate(world)
+    s3.restore_object(Bucket=BUCKET, Key="cold", RestoreRequest={"Days": 1})
+    assert left(world) == 0
+    assert status(s3, BUCKET, "cold") == "COMPLETED"

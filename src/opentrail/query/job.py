@@ -9,6 +9,8 @@ import msgspec
 
 RECORD_BYTES_MAX = 1024 * 1024
 """Bytes of one record, in the input as in the result."""
+ANSWER_BYTES = 128 * 1024
+"""Bytes of the result that are sent at once; fewer at the end of a batch, and then at the end of a record."""
 FRAME = struct.Struct(">cI")
 """Before each message between the two ends: its kind, and the bytes that follow."""
 JOB, DATA, ANSWER, WANT, PROGRESS, END, FAULT = b"J", b"D", b"A", b"W", b"P", b"E", b"F"

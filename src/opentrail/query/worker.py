@@ -18,7 +18,7 @@ import msgspec
 
 from opentrail.query.csv_records import CsvRecords
 from opentrail.query.faults import MESSAGES, QueryFault
-from opentrail.query.job import ANSWER, DATA, END, FAULT, FRAME, JOB, PROGRESS, WANT, Failure, Job, Stats
+from opentrail.query.job import ANSWER, ANSWER_BYTES, DATA, END, FAULT, FRAME, JOB, PROGRESS, WANT, Failure, Job, Stats
 from opentrail.query.json_records import document_values, line_values, records_of
 from opentrail.query.parquet import ParquetStatement, spool
 from opentrail.query.parse import parse
@@ -37,8 +37,6 @@ NICE = 10
 RECURSION_MAX = 20_000
 PROGRESS_BYTES = 8 * 1024 * 1024
 """After so many bytes of the object it is told how far the query is."""
-ANSWER_BYTES = 128 * 1024
-"""Bytes of the result that are sent at once, or fewer after each batch."""
 
 
 class Pipe:

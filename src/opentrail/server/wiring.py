@@ -31,6 +31,7 @@ from opentrail.followers.queues import QueuesFollower
 from opentrail.followers.replication import ReplicationFollower
 from opentrail.followers.replication_remote import Remote
 from opentrail.followers.rules import RulesFollower
+from opentrail.followers.select_jobs import SelectJobsFollower
 from opentrail.followers.topics import TopicsFollower
 from opentrail.followers.trail_log_groups import TrailLogGroupsFollower
 from opentrail.model.load import load_models
@@ -179,6 +180,7 @@ def _followers(house: House) -> list[Follower]:
         NotificationsFollower(house),
         LogKeepingFollower(house),
         AnnotationsFollower(house),
+        SelectJobsFollower(house),
         AccessLogFollower(house),
         TrailLogGroupsFollower(house, credentials_holder),
         ReplicationFollower(house, role_session, _remotes(house)),

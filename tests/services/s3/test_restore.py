@@ -92,7 +92,7 @@ def test_tiers(s3: Any):
     expedited = {"Tier": "Expedited"}
     assert fails(restore, s3, GlacierJobParameters=expedited) == ("InvalidArgument", 400)
     assert fails(s3.restore_object, Bucket=BUCKET, Key="k") == ("MalformedXML", 400)
-    assert fails(restore, s3, Type="SELECT") == ("NotImplemented", 501)
+    assert fails(restore, s3, Type="SELECT") == ("MalformedXML", 400)
     assert restore(s3, 2**31 - 1) == 202
     assert "9999" in s3.head_object(Bucket=BUCKET, Key="k")["Restore"]
 

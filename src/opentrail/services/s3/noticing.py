@@ -102,8 +102,8 @@ def _created(call: Call, unit: Unit, bucket: Bucket) -> None:
 
 def _changed(call: Call, unit: Unit, bucket: Bucket) -> None:
     version = find_version(unit, bucket, call.input["Key"], call.input.get("VersionId", ""))
-    if version is None:
-        return
+    if version is None or (call.input.get("RestoreRequest") or {}).get("Type"):
+        return  # a query restores nothing
     source = source_of(call)
     for name in CHANGING[call.operation.name]:
         restored = name.startswith("ObjectRestore")

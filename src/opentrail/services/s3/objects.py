@@ -8,6 +8,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.rows.s3_replication import READING
+from opentrail.rows.s3_select_jobs import SELECTING
 from opentrail.service import Service
 from opentrail.services.s3 import encryption, lifecycle_rules, lock_rules
 from opentrail.services.s3.archive import ARCHIVED, NOT_ALWAYS_READY, note_access, refuse_archived, restore_header
@@ -222,7 +223,7 @@ async def get_object(call: Call, unit: Unit) -> Shape:
     version = readable_version(call, unit, bucket)
     keys = keys_of(call, unit, bucket, version)
     check_conditions(call, version)
-    if version.storage_class in NOT_ALWAYS_READY and READING not in call.stash:
+    if version.storage_class in NOT_ALWAYS_READY and READING not in call.stash and SELECTING not in call.stash:
         refuse_archived(version, unit.now)
         note_access(unit, bucket, version)
     run = chosen_run(call, version)

@@ -15,6 +15,7 @@ from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, NULL_VERSION, OBJECTS, VERSIONS, Bucket, ObjectVersion, order_part
 from opentrail.rows.s3_replication import IS_REPLICA, READING, REPLICA, Replica, rewrite
+from opentrail.rows.s3_select_jobs import SELECTING
 from opentrail.service import Service
 from opentrail.services.s3 import encryption
 from opentrail.services.s3.guard import enter_bucket, guard, no_such_bucket, question
@@ -38,8 +39,11 @@ family = Service("s3")
 
 @family.guard("GetObject", *WRITES)
 def replica_guard(call: Call, unit: Unit) -> Sequence[Access]:
-    """The usual questions, but for calls that replicate."""
+    """The usual questions, but for calls that replicate, and for queries of an archive, whose caller named no version."""
     if READING not in call.stash and REPLICA not in call.stash:
+        if SELECTING in call.stash and not call.stash[SELECTING]:
+            bucket = enter_bucket(call, unit, call.input["Bucket"])
+            return [question(call, unit, bucket, "s3:GetObject", call.input["Key"])]
         return guard(call, unit)
     bucket = enter_bucket(call, unit, call.input["Bucket"])
     return (reading_questions if READING in call.stash else writing_questions)(call, unit, bucket)

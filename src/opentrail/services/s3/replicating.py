@@ -15,6 +15,8 @@ from opentrail.state import Unit
 
 CREATING = frozenset({"PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"})
 DELETING = frozenset({"DeleteObject", "DeleteObjects"})
+LOCAL = frozenset({"RestoreObject"})
+"""Changes that are the version's own: a restored copy is not replicated."""
 
 
 def replicate(call: Call, unit: Unit, bucket: Bucket) -> None:
@@ -25,7 +27,7 @@ def replicate(call: Call, unit: Unit, bucket: Bucket) -> None:
         _created(call, unit, bucket, plan)
     elif operation in DELETING:
         _marked(unit, bucket, plan)
-    else:
+    elif operation not in LOCAL:
         _changed(call, unit, bucket, plan)
 
 
