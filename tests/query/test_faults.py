@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opentrail.query.compile import Compiler, Sql
+from opentrail.query.compile import Compiler
 from opentrail.query.faults import MESSAGES, QueryFault
 from opentrail.query.job import Csv
 from opentrail.query.parse import parse
+from opentrail.query.sql import Sql
 from opentrail.query.tokens import EXPRESSION_BYTES_MAX
 from tests.query.asked import LINES, USE, ask, fault, of_csv
 

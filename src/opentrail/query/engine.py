@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from opentrail.query.compile import MACROS
 from opentrail.query.faults import MESSAGES, QueryFault
+from opentrail.query.macros import MACROS
 
 MEMORY = "256MB"
 """What DuckDB may take; it has nowhere to put more."""

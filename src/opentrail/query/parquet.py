@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from opentrail.query.compile import Compiler, Kind, Sql
+from opentrail.query.compile import Compiler
 from opentrail.query.engine import Engine
 from opentrail.query.faults import QueryFault
 from opentrail.query.job import Job
 from opentrail.query.parse import walk
 from opentrail.query.result import Result
 from opentrail.query.shapes import TABLE, bound
+from opentrail.query.sql import Kind, Sql
 from opentrail.query.statement import _shown, names_of
 from opentrail.query.tree import Aggregate, Column, Name, Path, Select
 

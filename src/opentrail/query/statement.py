@@ -13,11 +13,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 from msgspec import Raw
 
-from opentrail.query.compile import Compiler, Sql
+from opentrail.query.compile import Compiler
 from opentrail.query.engine import Engine
 from opentrail.query.faults import QueryFault
 from opentrail.query.parse import walk
 from opentrail.query.result import MISSING, Result
+from opentrail.query.sql import Sql
 from opentrail.query.tree import Aggregate, Column, Name, Path, Select
 
 BATCH_RECORDS = 5_000
