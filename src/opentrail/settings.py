@@ -56,7 +56,7 @@ class Settings:
     lookup_rate: int = setting(2, "LookupEvents calls a second in one account and region, as at AWS; 0 sets no limit.")
     lifecycle_day: float = setting(
         86400.0,
-        "How long a day is to lifecycle rules and restores. For tests; x-amz-expiration keeps to real days.",
+        "How long a day is to lifecycle rules, restores and reports. For tests; x-amz-expiration keeps to real days.",
         hidden=True,
     )
     legacy_bucket_defaults: bool = setting(

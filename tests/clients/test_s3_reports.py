@@ -1,8 +1,10 @@
-"""Configurations of a bucket by boto3 on a socket, and an inventory that a server with short days writes."""
+"""Configurations of a bucket by boto3 on a socket, and what a server with short days makes of them: lists and counts."""
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +16,7 @@ from tests.clients.server_process import ServerProcess
 from tests.clients.waiting import until
 
 ACCOUNT = "000000000000"
+MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,56 @@ def test_an_inventory_is_delivered_day_by_day(quick: ServerProcess, name: str):
     text = gzip.decompress(s3.get_object(Bucket=target, Key=data[0])["Body"].read()).decode()
     assert text.startswith(f'"{name}","k","5",')
     assert any(key.endswith("/symlink.txt") for key in keys)
+
+
+@pytest.mark.slow
+def test_an_analysis_is_exported_and_requests_are_counted(quick: ServerProcess, name: str):
+    s3, target = quick.client("s3"), f"{name}-reports"
+    for bucket in (name, target):
+        s3.create_bucket(Bucket=bucket)
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{target}/*",
+        "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{name}"}},
+    }
+    s3.put_bucket_policy(Bucket=target, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    where = {"Format": "CSV", "Bucket": f"arn:aws:s3:::{target}"}
+    export = {"OutputSchemaVersion": "V_1", "Destination": {"S3BucketDestination": where}}
+    wanted = {"Id": "docs", "Filter": {"Prefix": "docs/"}, "StorageClassAnalysis": {"DataExport": export}}
+    s3.put_bucket_analytics_configuration(Bucket=name, Id="docs", AnalyticsConfiguration=wanted)
+    s3.put_bucket_metrics_configuration(
+        Bucket=name, Id="docs", MetricsConfiguration={"Id": "docs", "Filter": {"Prefix": "docs/"}}
+    )
+    for key in ("docs/k", "other"):
+        s3.put_object(Bucket=name, Key=key, Body=bytes(MIB))
+        s3.get_object(Bucket=name, Key=key)["Body"].read()
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        s3.get_object(Bucket=name, Key="docs/none")
+
+    def reported() -> list[dict[str, str]]:
+        """The rows, once a day with the request is over."""
+        if not s3.list_objects_v2(Bucket=target).get("Contents"):
+            return []
+        text = s3.get_object(Bucket=target, Key=f"{name}/docs.csv")["Body"].read().decode()
+        rows = list(csv.DictReader(io.StringIO(text)))
+        return rows if sum(int(row["GetRequestCount"]) for row in rows if row["ObjectAge"] == "ALL") else []
+
+    rows = [row for row in until(reported) if row["ObjectAge"] == "ALL"]
+    assert {(row["ConfigId"], row["Filter"], row["StorageClass"]) for row in rows} == {
+        ("docs", "Prefix=docs/", "STANDARD")
+    }
+    assert sum(float(row["DataRetrieved_MB"]) for row in rows) == 1
+    assert (rows[-1]["ObjectCount"], rows[-1]["Storage_MB"]) == ("1", "1")
+    labels = f'{{BucketName="{name}",FilterId="docs"}}'
+    counted = {"AllRequests": 3, "GetRequests": 2, "PutRequests": 1, "4xxErrors": 1, "BytesUploaded": MIB}
+
+    def shown() -> bool:
+        page = quick.metrics().splitlines()
+        return all(f"opentrail_s3_{metric}_total{labels} {count}" in page for metric, count in counted.items())
+
+    until(shown)
 
 
 def test_inventory_configurations(s3: Any, bucket: str):

@@ -1,8 +1,8 @@
 """The page `/_opentrail/metrics`: how far everything that follows the ledger has come, in Prometheus' text format.
 
 Everything is worked out when the page is asked for, from rows and cursors; calls pay nothing for it. Labels are names of
-followers and ARNs of trails, of which there is a bounded number; there are no secrets. Source of the format: Prometheus,
-text-based format 0.0.4. Knows rows and `ports.Reading`; no particular follower.
+followers, ARNs of trails, and buckets and ids of metrics configurations, of which a bounded number is shown; there are no
+secrets. Source of the format: Prometheus, text-based format 0.0.4. Knows rows and `ports.Reading`; no particular follower.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from opentrail.ports import Follower, Key, Reading, Seq
 from opentrail.rows.cloudtrail import CHAINS, DELIVERY_STATUS, DIGEST_STATUS, NOTICES, PLANNED
 from opentrail.rows.timelines import Timeline, Timelines
 from opentrail.rows.trail_log_groups import LOG_GROUP_STATUS, LogGroupStatus
+from opentrail.server.metrics_requests import request_lines
 from opentrail.state import SCAN_PAGE, House, Unit
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -134,6 +135,7 @@ class Metrics:
         for family in _TRAIL:
             values = [(each.arn, float(family.of(each))) for each in trails]
             lines += _family(family.name, family.kind, family.help, "trail", values)
+        lines += request_lines(Unit(self._house, 0.0))
         return "\n".join(lines).encode() + b"\n"
 
     def _ledger(self) -> Iterator[str]:

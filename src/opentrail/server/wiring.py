@@ -15,6 +15,7 @@ from pathlib import Path
 
 from opentrail.actions.providers import ACTIONS
 from opentrail.followers.access_logs import AccessLogFollower
+from opentrail.followers.analysis import AnalysisFollower
 from opentrail.followers.annotations import AnnotationsFollower
 from opentrail.followers.delivery import DeliveryFollower
 from opentrail.followers.digests import DigestFollower
@@ -30,6 +31,7 @@ from opentrail.followers.post import Gatekeeper
 from opentrail.followers.queues import QueuesFollower
 from opentrail.followers.replication import ReplicationFollower
 from opentrail.followers.replication_remote import Remote
+from opentrail.followers.request_meter import RequestMeter
 from opentrail.followers.rules import RulesFollower
 from opentrail.followers.select_jobs import SelectJobsFollower
 from opentrail.followers.topics import TopicsFollower
@@ -175,6 +177,8 @@ def _followers(house: House) -> list[Follower]:
         LifecycleFollower(house, lifecycle_step, {TIERING: tiering_step}),
         KeysFollower(house, due_step),
         InventoryFollower(house, list_page, house.settings.data_dir / DRAFTS),
+        RequestMeter(house),
+        AnalysisFollower(house),
         TopicsFollower(house),
         QueuesFollower(house),
         NotificationsFollower(house),

@@ -1,12 +1,13 @@
 """Put, Get, Delete and ListBucketAnalyticsConfiguration(s): storage class analysis, and where its report goes.
 
-Source: API reference of the four; S3 user guide, "Amazon S3 analytics - Storage Class Analysis". Configurations are checked
-and kept; no access is observed, and so no report is written.
+Source: API reference of the four; S3 user guide, "Amazon S3 analytics - Storage Class Analysis". What they ask for is done
+by followers: one counts requests, another closes days and writes the reports.
 """
 
 from __future__ import annotations
 
 from opentrail.call import Call, Shape
+from opentrail.rows.s3_metering import ANALYTICS as NAME
 from opentrail.service import Service
 from opentrail.services.s3.configurations import (
     Kind,
@@ -20,7 +21,7 @@ from opentrail.services.s3.documents import malformed
 from opentrail.services.s3.inventory_check import check_destination
 from opentrail.state import Unit
 
-ANALYTICS = Kind("analytics", "Analytics")
+ANALYTICS = Kind(NAME, "Analytics", metered=True)
 
 family = Service("s3")
 register_rest(family, ANALYTICS, "End an analysis.")
@@ -28,7 +29,7 @@ register_rest(family, ANALYTICS, "End an analysis.")
 
 @family.operation("PutBucketAnalyticsConfiguration")
 async def put_bucket_analytics_configuration(call: Call, unit: Unit) -> Shape:
-    """Keep an analysis of storage classes; no report is written here."""
+    """Have a report written every day of what is stored and read, by age and storage class."""
     document = given_document(call, ANALYTICS)
     check_filter(document.get("Filter"))
     _check_export(call, unit, document)

@@ -30,6 +30,7 @@ from opentrail.rows.s3 import (
     OwnedBucket,
     PublicAccessBlock,
 )
+from opentrail.rows.s3_metering import METERED_KINDS, touch_metered
 from opentrail.service import Service
 from opentrail.services.s3.directory_create import create_directory, create_directory_guard, is_directory
 from opentrail.services.s3.grants import ACL_MEMBERS, grant_pairs, grants_others, headers_acl, refuse_public_acl
@@ -207,6 +208,8 @@ async def delete_bucket(call: Call, unit: Unit) -> Shape:
         UPLOADS.delete(unit, *key)
     for key, _document in CONFIGS.all(unit, bucket.name):
         CONFIGS.delete(unit, *key)
+    if not METERED_KINDS.isdisjoint(bucket.configured):
+        touch_metered(unit, bucket.name)
     for key, _keys in BUCKET_KEYS.all(unit, bucket.name):
         BUCKET_KEYS.delete(unit, *key)
     OWNED_BUCKETS.delete(unit, bucket.owner, bucket.name)

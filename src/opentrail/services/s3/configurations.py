@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import CONFIGS, Bucket, ConfigDocument
+from opentrail.rows.s3_metering import touch_metered
 from opentrail.service import Service
 from opentrail.services.s3.documents import malformed, name_kind, unname_kind
 from opentrail.services.s3.listing import make_token, read_token
@@ -34,10 +35,13 @@ _ID = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 
 
 class Kind(NamedTuple):
-    """One kind of configuration: the name it is kept and described under, its word in the names of operations."""
+    """One kind of configuration: the name it is kept and described under, its word in the names of operations.
+
+    `metered`: requests are counted for it, so the followers that count must hear of changes."""
 
     name: str
     word: str
+    metered: bool = False
 
     @property
     def member(self) -> str:
@@ -75,6 +79,8 @@ def put_configuration(call: Call, unit: Unit, kind: Kind, document: Shape) -> No
     text = msgspec.json.encode(document).decode()
     CONFIGS.put(unit, ConfigDocument(text, unit.now), bucket.name, kind.name, name)
     name_kind(unit, bucket, kind.name)
+    if kind.metered:
+        touch_metered(unit, bucket.name)
 
 
 def _check_room(unit: Unit, bucket: Bucket, kind: Kind) -> None:
@@ -89,6 +95,8 @@ def _delete(call: Call, unit: Unit, kind: Kind) -> None:
     _found(call, unit, kind)
     bucket = bucket_of(call, unit)
     CONFIGS.delete(unit, bucket.name, kind.name, config_id(call))
+    if kind.metered:
+        touch_metered(unit, bucket.name)
     if not CONFIGS.page(unit, bucket.name, kind.name, limit=1):
         unname_kind(unit, bucket, kind.name)
 
@@ -167,10 +175,3 @@ def check_filter(given: Shape | None, predicates: Sequence[str] = ("Prefix", "Ta
 def check_prefix(prefix: str) -> None:
     if len(prefix.encode("utf-8", "surrogatepass")) > PREFIX_BYTES_MAX or "\0" in prefix:
         raise AwsError("InvalidArgument", f"A prefix can have at most {PREFIX_BYTES_MAX} bytes.", 400)
-
-
-def filter_parts(given: dict[str, Any] | None) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """(prefix, tags) of a filter."""
-    inner = (given or {}).get("And") or given or {}
-    tags = inner.get("Tags", [inner["Tag"]] if "Tag" in inner else [])
-    return inner.get("Prefix", ""), tuple((tag["Key"], tag["Value"]) for tag in tags)

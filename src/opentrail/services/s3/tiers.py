@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from opentrail.rows.s3 import ACCESSES, BUCKETS, OBJECTS, VERSIONS, Bucket, ObjectVersion, order_part
 from opentrail.rows.s3_event import LIFECYCLE_RULE, lifecycle_event
+from opentrail.rows.s3_metering import filter_parts
 from opentrail.rows.s3_notices import KIND as NOTIFICATION
 from opentrail.rows.s3_notices import notify
 from opentrail.services.s3.archive import TIERED, TIERED_BYTES_MIN, TIERING
-from opentrail.services.s3.configurations import all_configurations, filter_parts
+from opentrail.services.s3.configurations import all_configurations
 from opentrail.services.s3.versions import replace_version
 from opentrail.state import Unit
 
