@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,29 @@ def test_annotations(server: ServerProcess, s3: Any, bucket: str) -> None:
     assert len(blobs(server)) == 2
     s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "a key"}, {"Key": "copy"}]})
     until(lambda: not blobs(server))
+
+
+def test_a_queue_hears_of_annotations(server: ServerProcess, s3: Any, bucket: str, name: str) -> None:
+    sqs = server.client("sqs")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    statement = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:*", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    told = {"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectAnnotation:Put"]}]}
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)
+    s3.put_object(Bucket=bucket, Key="heard", Body=b"x")
+    s3.put_object_annotation(Bucket=bucket, Key="heard", AnnotationName="a", AnnotationPayload=b"text")
+    heard: list[Any] = []
+
+    def listen() -> bool:
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            heard.extend(json.loads(message["Body"]).get("Records", []))
+        return bool(heard)
+
+    until(listen)
+    [record] = heard
+    assert (record["eventName"], record["objectAnnotation"][0]["name"]) == ("ObjectAnnotation:Put", "a")
 
 
 def test_many_at_once(server: ServerProcess, bucket: str) -> None:

@@ -23,6 +23,7 @@ EVENTS = frozenset(
         *(f"ObjectRemoved:{each}" for each in ("*", "Delete", "DeleteMarkerCreated")),
         *(f"ObjectRestore:{each}" for each in ("*", "Post", "Completed", "Delete")),
         *(f"ObjectTagging:{each}" for each in ("*", "Put", "Delete")),
+        *(f"ObjectAnnotation:{each}" for each in ("*", "Put", "Delete")),
         *(f"LifecycleExpiration:{each}" for each in ("*", "Delete", "DeleteMarkerCreated")),
         "Replication:*",
         *(f"Replication:Operation{each}" for each in ("FailedReplication", "MissedThreshold", "NotTracked")),
@@ -35,10 +36,15 @@ KEY_SAFE = "/*"
 MARKER_ETAG = "d41d8cd98f00b204e9800998ecf8427e"
 _LATER = ("ObjectAcl", "ObjectTagging", "Lifecycle", "IntelligentTiering")
 _SEQUENCED = ("ObjectCreated", "ObjectRemoved", "LifecycleExpiration")
+_ANNOTATION = "ObjectAnnotation"
+_ANNOTATION_VERSION = "2.6"
+"""Of messages that tell of annotations, which no earlier form of message does."""
 _DETAIL_TYPES = {
     "ObjectTagging:Put": "Object Tags Added",
     "ObjectTagging:Delete": "Object Tags Deleted",
     "ObjectAcl:Put": "Object ACL Updated",
+    "ObjectAnnotation:Put": "Object Annotation Created",
+    "ObjectAnnotation:Delete": "Object Annotation Removed",
     "ObjectRestore:Post": "Object Restore Initiated",
     "ObjectRestore:Completed": "Object Restore Completed",
     "ObjectRestore:Delete": "Object Restore Expired",
@@ -59,6 +65,18 @@ class Source(msgspec.Struct, frozen=True):
     host_id: str
 
 
+class Annotation(msgspec.Struct, frozen=True):
+    """An annotation that was put or removed; size in bytes and ETag only of one that is there."""
+
+    name: str
+    size: int | None = None
+    etag: str = ""
+
+    def shown(self, etag_name: str) -> dict[str, Any]:
+        there = {} if self.size is None else {"size": self.size, etag_name: self.etag}
+        return {"name": self.name, **there}
+
+
 class ObjectEvent(msgspec.Struct, frozen=True):
     """Something that happened to an object. `name` is without `s3:`; `order` grows with the versions of a key."""
 
@@ -72,6 +90,9 @@ class ObjectEvent(msgspec.Struct, frozen=True):
     """EventBridge: the operation, or `Lifecycle Expiration`."""
     storage_class: str = ""
     restored_until: float = 0.0
+    annotation: Annotation | None = None
+    annotated: bool | None = None
+    """Has it annotations? Told of copies."""
 
     @property
     def sequencer(self) -> str:
@@ -110,7 +131,7 @@ def customer_id(account_id: str) -> str:
 def message(bucket: Bucket, event: ObjectEvent, source: Source, configuration_id: str, now: float) -> str:
     """The JSON text that a queue or a topic gets."""
     record: dict[str, Any] = {
-        "eventVersion": "2.3" if event.name.startswith(_LATER) or event.name == "ObjectRestore:Delete" else "2.1",
+        "eventVersion": _version(event.name),
         "eventSource": "aws:s3",
         "awsRegion": bucket.region,
         "eventTime": iso_millis(now),
@@ -135,7 +156,15 @@ def message(bucket: Bucket, event: ObjectEvent, source: Source, configuration_id
         until = {"lifecycleRestorationExpiryTime": iso_millis(event.restored_until)}
         until["lifecycleRestoreStorageClass"] = event.storage_class
         record["glacierEventData"] = {"restoreEventData": until}
+    if event.annotation is not None:
+        record["objectAnnotation"] = [event.annotation.shown("eTag")]
     return _encode({"Records": [record]}).decode()
+
+
+def _version(name: str) -> str:
+    if name.startswith(_ANNOTATION):
+        return _ANNOTATION_VERSION
+    return "2.3" if name.startswith(_LATER) or name == "ObjectRestore:Delete" else "2.1"
 
 
 def _object(event: ObjectEvent) -> dict[str, Any]:
@@ -148,6 +177,8 @@ def _object(event: ObjectEvent) -> dict[str, Any]:
         shown["versionId"] = event.version_id
     if event.name.startswith(_SEQUENCED):
         shown["sequencer"] = event.sequencer
+    if event.annotated is not None:
+        shown["hasObjectAnnotation"] = event.annotated
     return shown
 
 
@@ -176,6 +207,8 @@ def bridge_event(bucket: Bucket, event: ObjectEvent, source: Source, id_: str, n
         detail["deletion-type"] = "Delete Marker Created" if marker else "Permanently Deleted"
     if event.reason:
         detail["reason"] = event.reason
+    if event.annotation is not None:
+        detail["object-annotation"] = event.annotation.shown("etag")
     if event.name == "ObjectRestore:Completed":
         detail["restore-expiry-time"] = iso_millis(event.restored_until)
     if event.storage_class:
@@ -202,6 +235,8 @@ def _bridge_object(event: ObjectEvent) -> dict[str, Any]:
         shown["etag"] = event.etag
     if event.version_id:
         shown["version-id"] = event.version_id
-    if event.name.startswith(_SEQUENCED):
+    if event.name.startswith((*_SEQUENCED, _ANNOTATION)):
         shown["sequencer"] = event.sequencer
+    if event.annotated is not None:
+        shown["has-object-annotation"] = event.annotated
     return shown

@@ -329,3 +329,46 @@ def test_a_bucket_that_tells_nobody_writes_nothing(s3: Any, post: Post) -> None:
     s3.delete_object(Bucket=BUCKET, Key="a")
     assert post.waiting() == 0
     assert post.bridged() == []
+
+
+def test_annotations_are_told_of_one_by_one(s3: Any, post: Post):
+    configure(s3, QueueConfigurations=[queue("s3:ObjectAnnotation:*", "s3:ObjectCreated:Copy")])
+    post.received()
+    note = {"Bucket": BUCKET, "Key": "k", "AnnotationName": "note"}
+    etag = s3.put_object(Bucket=BUCKET, Key="k", Body=b"x")["ETag"].strip('"')
+    made = s3.put_object_annotation(**note, AnnotationPayload=b"text")["ETag"].strip('"')
+    s3.copy_object(Bucket=BUCKET, Key="c", CopySource=f"{BUCKET}/k")
+    s3.copy_object(Bucket=BUCKET, Key="d", CopySource=f"{BUCKET}/k", AnnotationDirective="EXCLUDE")
+    for _ in range(2):
+        s3.delete_object_annotation(**note)  # the second finds nothing
+    s3.delete_object_annotation(**note | {"AnnotationName": "other"})
+    s3.get_object(Bucket=BUCKET, Key="k")
+    records = sorted((body["Records"][0] for body in post.received()), key=lambda each: str(each["eventName"]))
+    gone, put, *copies = records
+    assert [each["eventName"] for each in records] == [
+        *("ObjectAnnotation:Delete", "ObjectAnnotation:Put"),
+        *["ObjectCreated:Copy"] * 2,
+    ]
+    copied = {each["s3"]["object"]["key"]: each["s3"]["object"]["hasObjectAnnotation"] for each in copies}
+    assert copied == {"c": True, "d": False}
+    assert put["s3"]["object"] == gone["s3"]["object"] == {"key": "k", "eTag": etag}
+    assert put["objectAnnotation"] == [{"name": "note", "size": 4, "eTag": made}]
+    assert gone["objectAnnotation"] == [{"name": "note"}]
+
+
+def test_event_bridge_hears_of_annotations(s3: Any, post: Post):
+    configure(s3, EventBridgeConfiguration={})
+    note = {"Bucket": BUCKET, "Key": "k", "AnnotationName": "note"}
+    s3.put_object(Bucket=BUCKET, Key="k", Body=b"x")
+    made = s3.put_object_annotation(**note, AnnotationPayload=b"text")["ETag"].strip('"')
+    s3.copy_object(Bucket=BUCKET, Key="c", CopySource=f"{BUCKET}/k")
+    s3.copy_object(Bucket=BUCKET, Key="d", CopySource=f"{BUCKET}/k", AnnotationDirective="EXCLUDE")
+    s3.delete_object_annotation(**note)
+    _, put, copy, bare, gone = post.bridged()
+    assert [put["detail-type"], gone["detail-type"]] == ["Object Annotation Created", "Object Annotation Removed"]
+    assert put["detail"]["object-annotation"] == {"name": "note", "size": 4, "etag": made}
+    assert gone["detail"]["object-annotation"] == {"name": "note"}
+    assert put["detail"]["reason"] == "PutObjectAnnotation"
+    assert put["detail"]["object"].keys() == {"key", "etag", "sequencer"}
+    assert put["detail"]["object"]["sequencer"] < gone["detail"]["object"]["sequencer"]
+    assert [each["detail"]["object"]["has-object-annotation"] for each in (copy, bare)] == [True, False]

@@ -429,10 +429,3 @@ def test_another_key_for_the_object_leaves_them_readable(s3: Any, wire: Wire):
     new_client(wire, "kms").disable_key(KeyId=keys[0])
     assert read(s3, "later") == TEXT
     assert fails(read, s3) == ("KMS.DisabledException", 400)
-
-
-def test_a_bucket_cannot_ask_to_be_told_of_them(s3: Any):
-    wanted = {"Id": "a", "QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": ["s3:ObjectAnnotation:*"]}
-    asked = {"Bucket": BUCKET, "NotificationConfiguration": {"QueueConfigurations": [wanted]}}
-    code, status = fails(s3.put_bucket_notification_configuration, **asked, SkipDestinationValidation=True)
-    assert (code, status) == ("InvalidArgument", 400)

@@ -12,7 +12,8 @@ from typing import Final
 
 from opentrail.call import Call, Shape
 from opentrail.rows.s3 import BUCKETS, NULL_VERSION, OBJECTS, VERSIONS, Bucket, ObjectVersion, order_part
-from opentrail.rows.s3_event import MARKER_ETAG, ObjectEvent, Source, customer_id
+from opentrail.rows.s3_annotations import ANNOTATIONS
+from opentrail.rows.s3_event import MARKER_ETAG, Annotation, ObjectEvent, Source, customer_id
 from opentrail.rows.s3_notices import KIND, notify
 from opentrail.rows.s3_replication import KIND as REPLICATION
 from opentrail.rows.s3_replication import REPLICA
@@ -36,6 +37,10 @@ CHANGING: Final = {
     "RestoreObject": ("ObjectRestore:Post", "ObjectRestore:Completed"),
 }
 """Operations that change an object there is; a restore is completed as soon as it is begun."""
+ANNOTATING: Final = {
+    "PutObjectAnnotation": "ObjectAnnotation:Put",
+    "DeleteObjectAnnotation": "ObjectAnnotation:Delete",
+}
 Tell = Callable[[Call, Unit, Bucket], None]
 
 
@@ -44,6 +49,7 @@ def watch(service: Service) -> None:
     for names, tell in (
         (CREATING, _created),
         (CHANGING, _changed),
+        (ANNOTATING, _annotated),
         (("DeleteObject", "DeleteObjects"), _removed),
         (("PutObjectRetention", "PutObjectLegalHold"), None),
     ):
@@ -96,7 +102,16 @@ def _created(call: Call, unit: Unit, bucket: Bucket) -> None:
     version = OBJECTS.get(unit, bucket.name, key)
     if version is not None:
         name, reason = CREATING[call.operation.name]
-        event = ObjectEvent(name, key, version.order, _id(bucket, version), version.etag, version.size, reason)
+        event = ObjectEvent(
+            name,
+            key,
+            version.order,
+            _id(bucket, version),
+            version.etag,
+            version.size,
+            reason,
+            annotated=bool(version.annotated) if call.operation.name == "CopyObject" else None,
+        )
         notify(unit, bucket, event, source_of(call))
 
 
@@ -118,6 +133,28 @@ def _changed(call: Call, unit: Unit, bucket: Bucket) -> None:
             restored_until=version.restored_until,
         )
         notify(unit, bucket, event, source)
+
+
+def _annotated(call: Call, unit: Unit, bucket: Bucket) -> None:
+    """An annotation that was put, or that was there and is gone."""
+    version = find_version(unit, bucket, call.input["Key"], call.input.get("VersionId", ""))
+    if version is None or not version.annotated:
+        return
+    operation, name = call.operation.name, call.input["AnnotationName"]
+    row = ANNOTATIONS.get(unit, version.annotated, name)
+    if row is None and ANNOTATIONS.key(version.annotated, name) not in unit.writes.deletes:
+        return
+    annotation = Annotation(name) if row is None else Annotation(name, row.size, row.etag)
+    event = ObjectEvent(
+        ANNOTATING[operation],
+        version.key,
+        int(unit.now * 1_000_000),
+        _id(bucket, version),
+        version.etag,
+        reason=operation,
+        annotation=annotation,
+    )
+    notify(unit, bucket, event, source_of(call))
 
 
 def _id(bucket: Bucket, version: ObjectVersion) -> str:

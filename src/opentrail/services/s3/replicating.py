@@ -15,8 +15,8 @@ from opentrail.state import Unit
 
 CREATING = frozenset({"PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"})
 DELETING = frozenset({"DeleteObject", "DeleteObjects"})
-LOCAL = frozenset({"RestoreObject"})
-"""Changes that are the version's own: a restored copy is not replicated."""
+LOCAL = frozenset({"RestoreObject", "PutObjectAnnotation", "DeleteObjectAnnotation"})
+"""Changes that are the version's own: a restored copy is not replicated, nor are annotations."""
 
 
 def replicate(call: Call, unit: Unit, bucket: Bucket) -> None:
