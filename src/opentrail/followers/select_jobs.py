@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from opentrail.call import ByteStream, Shape
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
+from opentrail.followers.hearing import hearing, rest
 from opentrail.ports import Key
 from opentrail.query.channel import DATA_BYTES_MAX, start
 from opentrail.query.faults import STATUSES, QueryFault
@@ -72,18 +73,11 @@ class SelectJobsFollower:
 
     async def run(self) -> None:
         """Work queries off for ever; what a former run left comes first."""
-        rung = asyncio.Event()
-        BELL.listen(JOB_BELL, rung.set)
-        try:
+        with hearing(BELL, JOB_BELL) as rung:
             while True:
                 rung.clear()
                 await self.flush()
-                try:
-                    await asyncio.wait_for(rung.wait(), self._pause())
-                except TimeoutError:
-                    continue
-        finally:
-            BELL.leave(JOB_BELL, rung.set)
+                await rest(rung, self._pause())
 
     def _pause(self) -> float:
         """Until the next query is due."""
