@@ -12,7 +12,8 @@ from opentrail.record import s3_parameters
 from opentrail.server.body import RequestBody
 from opentrail.wire import presigned, signature_claims, sigv4
 from opentrail.wire.presigned import read_presigned
-from opentrail.wire.signature_claims import Signed, read_signature
+from opentrail.wire.signature_claims import read_signature
+from opentrail.wire.signed import Signed
 
 PARTS = (
     "X-Amz-Algorithm=AWS4-HMAC-SHA256",

@@ -17,8 +17,9 @@ from opentrail.call import HttpRequest
 from opentrail.errors import AwsError
 from opentrail.wire import signature_faults as faults
 from opentrail.wire import sigv2, sigv4
-from opentrail.wire.signature_claims import Signed, check_service, read_signature
+from opentrail.wire.signature_claims import read_signature
 from opentrail.wire.signature_faults import SKEW_MAX
+from opentrail.wire.signed import Signed, check_service
 
 __all__ = ["Signed", "Verified", "hoisted_headers", "read_signature", "verify"]
 
