@@ -54,9 +54,11 @@ REASONS = {name: reason for reason, names in EXPLAINED.items() for name in names
 
 def runs(way, names):
     """The cases of one way; the explained ones must keep failing, or lose their explanation."""
-    for name in names:
-        reason = REASONS.get(f"{way}-{name}")
-        yield pytest.param(name, marks=pytest.mark.xfail(reason=reason, strict=True) if reason else ())
+    reasons = {name: REASONS.get(f"{way}-{name}") for name in names}
+    return [
+        pytest.param(name, marks=pytest.mark.xfail(reason=reason, strict=True) if reason else ())
+        for name, reason in reasons.items()
+    ]
 
 
 def expected_wire(case):

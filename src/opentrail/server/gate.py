@@ -17,18 +17,17 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from opentrail import __version__
 from opentrail.call import Call, HttpRequest, Response, nobody
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
 from opentrail.model.shapes import Operation, Protocol
 from opentrail.ports import Line, Writes
 from opentrail.record.build import build
-from opentrail.rows.sns import CERTIFICATE_PATH, SIGNING_KEYS
 from opentrail.server.clock import SystemClock
+from opentrail.server.pages import HOUSE_PATH, Pages
 from opentrail.server.permit import Permit
 from opentrail.server.reading import Reader
 from opentrail.server.signing import BODY_BYTES_MAX, Signer
@@ -40,8 +39,6 @@ from opentrail.wire.answer_error import render_error
 from opentrail.wire.route import Route, Unrouted, needs_form, route
 from opentrail.wire.soap import PATH as SOAP_PATH
 
-HOUSE_PATH = "/_opentrail/"
-"""Where the server speaks for itself; no bucket name begins with an underscore."""
 CONFLICTS_MAX = 8
 """How often a call is walked again because what it had read was changed meanwhile."""
 
@@ -68,8 +65,7 @@ class Gate:
         self._reader = Reader()
         self._permit = Permit(house, services)
         self._documented_names = house.settings.event_names == "documented"
-        self.pages: dict[str, tuple[str, Callable[[], bytes]]] = {}
-        """Pages of the server's own that others make: name below HOUSE_PATH → (content type, what makes it)."""
+        self.pages = Pages(house)
 
     async def handle(self, request: HttpRequest) -> Response:
         """Walk one request from the network."""
@@ -81,7 +77,7 @@ class Gate:
 
     async def _walk_request(self, request: HttpRequest) -> Response:
         if request.path.startswith(HOUSE_PATH):
-            return self._answer_house(request)
+            return self.pages.answer(request)
         if request.path.startswith(SOAP_PATH) and is_soap(request):
             return await self._walk_soap(request)
         try:
@@ -336,24 +332,6 @@ class Gate:
             method=call.request.method,
         )
         return Response(status, headers, body)
-
-    def _answer_house(self, request: HttpRequest) -> Response:
-        """Paths of our own, which no bucket can bear: health, metrics, certificates."""
-        if request.path.startswith(CERTIFICATE_PATH):
-            return self._answer_certificate(request.path[len(CERTIFICATE_PATH) :].removesuffix(".pem"))
-        if (page := self.pages.get(request.path[len(HOUSE_PATH) :])) is not None:
-            return Response(200, {"Content-Type": page[0]}, page[1]())
-        if request.path != HOUSE_PATH + "health":
-            return Response(404, {"Content-Type": "text/plain"}, b"no such page\n")
-        report = {"status": "ok", "version": __version__, "ledger": self.house.ledger.head()}
-        return Response(200, {"Content-Type": "application/json"}, msgspec.json.encode(report) + b"\n")
-
-    def _answer_certificate(self, name: str) -> Response:
-        """What the signatures of topics' messages are checked with."""
-        found = SIGNING_KEYS.get(Unit(self.house, self._clock.now()), name)
-        if found is None:
-            return Response(404, {"Content-Type": "text/plain"}, b"no such certificate\n")
-        return Response(200, {"Content-Type": "application/x-pem-file"}, found.certificate.encode())
 
     def _answer_unrouted(self, request: HttpRequest, error: AwsError) -> Response:
         """A request for no operation there is: nothing to record, an answer in the dialect it seems to speak."""

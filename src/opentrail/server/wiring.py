@@ -112,7 +112,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         servers = await _listen(edge, settings)
         port = servers[0].sockets[0].getsockname()[1]
         followers = _followers(house)
-        gate.pages["metrics"] = (metrics.CONTENT_TYPE, metrics.Metrics(house, followers).page)
+        gate.pages.added["metrics"] = (metrics.CONTENT_TYPE, metrics.Metrics(house, followers).page)
         tasks = [spawn(follow(follower), follower.name) for follower in followers]
         tasks.append(spawn(_check_timeouts(edge), "timeouts"))
         scheme = "https" if settings.tls_certificate else "http"
