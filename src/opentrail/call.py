@@ -305,3 +305,5 @@ class Access(msgspec.Struct, frozen=True):
     trust: bool = False
     """The resource policy is a role's trust policy, or a KMS key's: it alone decides, except that principals of its
     account named through their account also need an identity policy."""
+    unless_denied: bool = False
+    """Of a caller with policies of his own nobody has to allow it; but who denies it in so many words is heard."""

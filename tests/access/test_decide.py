@@ -341,3 +341,11 @@ def test_refusals_in_aws_words(question, who, identity, message):
 def test_refusal_codes(action, code, status):
     error = refusal(Decision(False), USER, Access(action, "*"))
     assert (error.code, error.status) == (code, status)
+
+
+def test_a_question_that_only_a_denial_answers_with_no():
+    session = role_session()
+    assert ask(session, NO_IDENTITY, unless_denied=True).allowed
+    assert not ask(session, DENIED, unless_denied=True).allowed
+    assert not ask(session, ALL, closed("*"), unless_denied=True).allowed
+    assert not ask(session, NO_IDENTITY).allowed

@@ -46,8 +46,7 @@ def test_a_queue_hears_of_annotations(server: ServerProcess, s3: Any, bucket: st
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     statement = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:*", "Resource": arn}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": document(statement)})
     told = {"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectAnnotation:Put"]}]}
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=told)
     s3.put_object(Bucket=bucket, Key="heard", Body=b"x")
@@ -62,6 +61,36 @@ def test_a_queue_hears_of_annotations(server: ServerProcess, s3: Any, bucket: st
     until(listen)
     [record] = heard
     assert (record["eventName"], record["objectAnnotation"][0]["name"]) == ("ObjectAnnotation:Put", "a")
+
+
+def test_annotations_are_replicated(server: ServerProcess, s3: Any, name: str) -> None:
+    source, target, iam = name, f"{name}-too", server.client("iam")
+    for each in (source, target):
+        s3.create_bucket(Bucket=each)
+        s3.put_bucket_versioning(Bucket=each, VersioningConfiguration={"Status": "Enabled"})
+    trust = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))["Role"]["Arn"]
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=document(everything))
+    rule = {"Status": "Enabled", "Priority": 1, "Filter": {}, "DeleteMarkerReplication": {"Status": "Disabled"}}
+    rule["Destination"] = {"Bucket": f"arn:aws:s3:::{target}"}
+    s3.put_bucket_replication(Bucket=source, ReplicationConfiguration={"Role": role, "Rules": [rule]})
+    s3.put_object(Bucket=source, Key="k", Body=b"x")
+    large = b"z" * 300_000
+    for annotation, text in (("small", b"text"), ("large", large)):
+        s3.put_object_annotation(Bucket=source, Key="k", AnnotationName=annotation, AnnotationPayload=text)
+
+    def states() -> dict[str, str]:
+        listed = s3.list_object_annotations(Bucket=source, Key="k")["Annotations"]
+        return {each["AnnotationName"]: each["ReplicationStatus"] for each in listed}
+
+    until(lambda: states() == {"large": "COMPLETED", "small": "COMPLETED"}, states)
+    got = s3.get_object_annotation(Bucket=target, Key="k", AnnotationName="large", ChecksumMode="ENABLED")
+    assert (got["AnnotationPayload"].read(), got["ReplicationStatus"]) == (large, "REPLICA")
+
+
+def document(*statements: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def test_many_at_once(server: ServerProcess, bucket: str) -> None:

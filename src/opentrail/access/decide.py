@@ -66,6 +66,7 @@ _ALLOWED: dict[Source, Decision] = {
     for source in ("root", "identity-based policy", "resource-based policy", "role trust policy")
 }
 _BY_ACL = Decision(True, by_acl=True, reason="access control list")
+_NOT_DENIED = Decision(True)
 
 
 class Facts:
@@ -180,6 +181,8 @@ def _with_identity(facts: Facts, own: bool, naming: Naming) -> Decision:
         return _denied("session policy")
     within = bounded is _ALLOW and narrowed is _ALLOW
     effective = within and granted is _ALLOW
+    if question.unless_denied:
+        return _NOT_DENIED
     source = _allowed_by(question, own, naming, effective, within)
     if source:
         return _ALLOWED[source]

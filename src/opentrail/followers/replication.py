@@ -2,8 +2,9 @@
 
 On this server a replica, its record, the end of its task and the status at the source are one commit. What goes to another
 server cannot be; there `replication_remote` sees to it that nothing is written twice. Tasks lie in the ledger; in memory
-are only those under way. Tasks of one key are done in their order, of different keys at the same time. What fails for a
-reason that may pass is tried again, keeping its place; what is refused is FAILED, as at AWS. Knows no rule and no service.
+are only those under way. Tasks of one key are done in their order, of different keys at the same time. Annotations have
+tasks of their own, and go to this server's buckets only. What fails for a reason that may pass is tried again, keeping its
+place; what is refused is FAILED, as at AWS. Knows no rule and no service.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from opentrail.call import ByteStream, Principal
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
 from opentrail.followers.hearing import hearing, rest
 from opentrail.followers.replication_remote import Remote, RemoteFailure, Remotes
-from opentrail.followers.replication_write import local_write, read_source
+from opentrail.followers.replication_write import local_write, read_annotation, read_source
 from opentrail.ports import Key, Versioned, Writes
 from opentrail.rows.s3 import BUCKETS, VERSIONS, Bucket, ObjectVersion, order_part
+from opentrail.rows.s3_annotations import ANNOTATIONS
 from opentrail.rows.s3_event import ObjectEvent, Source
 from opentrail.rows.s3_notices import KIND as NOTIFICATION
 from opentrail.rows.s3_notices import notify
@@ -37,6 +39,7 @@ from opentrail.rows.s3_replication import (
     lane_of,
     same_object,
     settle,
+    settle_annotation,
 )
 from opentrail.service import RoleSession
 from opentrail.state import House, Unit
@@ -142,6 +145,9 @@ class ReplicationFollower:
         if bucket is None or version is None or version.version_id != task.version_id:
             await self._house.ledger.commit(done, ())  # gone before it could be replicated
             return True
+        if task.annotation and _annotation(unit, version, task) is None:
+            await self._house.ledger.commit(done, ())
+            return True
         try:
             await self._replicate(bucket, version, lane[1], task, key, done)
         except AwsError as error:
@@ -160,15 +166,23 @@ class ReplicationFollower:
         behalf = {"aws:sourcearn": (f"arn:aws:s3:::{bucket.name}",), "aws:sourceaccount": (bucket.owner,)}
         role = self._role_session(Unit(house, now), task.role, SESSION_NAME, SERVICE, now, behalf)
         remote = self._remotes.get(destination)
+        annotation = _annotation(Unit(house, now), version, task)
+        if task.annotation and annotation is None:
+            raise Conflict(key)  # it went a moment ago
         if remote is not None:
+            if task.annotation:
+                raise AwsError("NotImplemented", "Annotations are not replicated to another server.", 400)
             await self._send(remote, role, bucket, version, task, key, done)
             return
         target = BUCKETS.get(Unit(house, now), destination)
         region = bucket.region if target is None else target.region
-        write = local_write(version, destination, task)
+        write = local_write(version, destination, task, annotation)
         source = await self._source(role, bucket, version, task)
         try:
-            self._completed(bucket, version, destination, done)
+            if annotation is None:
+                self._completed(bucket, version, destination, done)
+            else:
+                self._annotated(version, annotation, destination, task, done)
             await house.road.call(
                 role, "s3", task.operation, write.given, region=region, body=source, also=done, stash=write.stash
             )
@@ -177,6 +191,8 @@ class ReplicationFollower:
                 await source.close()
 
     async def _source(self, role: Principal, bucket: Bucket, version: ObjectVersion, task: Task) -> bytes | ByteStream:
+        if task.annotation:
+            return await read_annotation(self._house.road, role, bucket, version, task.annotation)
         if task.operation != "PutObject":
             return b""
         return await read_source(self._house.road, role, bucket, version)
@@ -188,6 +204,17 @@ class ReplicationFollower:
         if now is None or not same_object(now, version):
             raise Conflict(version.key)  # changed while it was replicated; that has left a task of its own
         settle(unit, bucket, now, destination, COMPLETED, id_)
+        done.include(unit.writes)
+
+    def _annotated(
+        self, version: ObjectVersion, annotation: ObjectVersion, destination: str, task: Task, done: Writes
+    ) -> None:
+        """As `_completed`, of an annotation."""
+        unit = Unit(self._house, self._house.clock.now())
+        now = _annotation(unit, version, task)
+        if now is None or replace(now, replication={}) != replace(annotation, replication={}):
+            raise Conflict(version.key)
+        settle_annotation(unit, version, task.annotation, destination, COMPLETED)
         done.include(unit.writes)
 
     async def _send(
@@ -236,10 +263,20 @@ class ReplicationFollower:
         unit.get(key)
         unit.delete(key)
         if version is not None and version.version_id == task.version_id:
-            settle(unit, bucket, version, destination, FAILED)
-            if NOTIFICATION in bucket.configured:
+            if task.annotation:
+                settle_annotation(unit, version, task.annotation, destination, FAILED)
+            else:
+                settle(unit, bucket, version, destination, FAILED)
+            if NOTIFICATION in bucket.configured and not task.annotation:
                 name = "Replication:OperationFailedReplication"
                 event = ObjectEvent(name, task.key, task.order, task.version_id, version.etag, version.size)
                 notify(unit, bucket, event, ITSELF)
         await self._house.ledger.commit(unit.writes, unit.events)
         return True
+
+
+def _annotation(unit: Unit, version: ObjectVersion, task: Task) -> ObjectVersion | None:
+    """The annotation that the task is about, as it is now."""
+    if not task.annotation or not version.annotated:
+        return None
+    return ANNOTATIONS.get(unit, version.annotated, task.annotation)

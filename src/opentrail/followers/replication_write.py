@@ -43,8 +43,26 @@ async def read_source(road: Road, role: Principal, bucket: Bucket, version: Obje
     return body
 
 
-def local_write(version: ObjectVersion, destination: str, task: Task) -> Write:
-    """The call that makes or changes the replica on this server."""
+async def read_annotation(
+    road: Road, role: Principal, bucket: Bucket, version: ObjectVersion, name: str
+) -> bytes | ByteStream:
+    """The text of an annotation of the version; raises AwsError."""
+    given = {"Bucket": bucket.name, "Key": version.key, "VersionId": version.version_id, "AnnotationName": name}
+    answer = await road.call(role, "s3", "GetObjectAnnotation", given, region=bucket.region, stash={READING: True})
+    if answer.stream is not None:
+        return answer.stream
+    text: bytes = answer.output.get("AnnotationPayload") or b""
+    return text
+
+
+def annotation_input(row: ObjectVersion, task: Task) -> Shape:
+    """What PutObjectAnnotation says of it: its name, and a checksum that it is kept with."""
+    checksum = [{f"Checksum{algorithm}": value} for algorithm, value in row.checksums.items()][:1]
+    return {"AnnotationName": task.annotation, **(checksum[0] if checksum else {})}
+
+
+def local_write(version: ObjectVersion, destination: str, task: Task, annotation: ObjectVersion | None = None) -> Write:
+    """The call that makes or changes the replica, or puts an annotation of it, on this server."""
     given: Shape = {"Bucket": destination, "Key": version.key}
     if task.account:
         given["ExpectedBucketOwner"] = task.account
@@ -52,7 +70,7 @@ def local_write(version: ObjectVersion, destination: str, task: Task) -> Write:
         given |= object_input(version, task)
     elif task.operation != "DeleteObject":
         given["VersionId"] = version.version_id
-        given |= change_input(version, task.operation)
+        given |= change_input(version, task.operation) if annotation is None else annotation_input(annotation, task)
     owner = "" if task.translates else version.owner
     return Write(given, {REPLICA: Replica(version, owner, task.storage_class)})
 

@@ -2,6 +2,8 @@
 
     s3.replica-task   bucket destination time id     something that happened to a version, to be done at the destination too
 
+Annotations are replicated one by one, each with a state of its own; what becomes of them says nothing of their version.
+
 A task is written in the commit of what happened and deleted in the commit in which it is done, with the version's status; so
 none is lost or done twice. A bucket without rules costs nothing here. Each destination of a bucket is served in the order
 of its tasks. Source: S3 user guide, "Replicating objects within and across Regions"; API reference, ReplicationRule.
@@ -19,6 +21,7 @@ from msgspec.structs import replace
 from opentrail.ports import Key
 from opentrail.rows.bell import Bell
 from opentrail.rows.s3 import OBJECTS, VERSIONS, Bucket, ObjectVersion, order_part
+from opentrail.rows.s3_annotations import ANNOTATIONS
 from opentrail.state import Row, Table, Unit
 
 KIND: Final = "replication"
@@ -31,6 +34,7 @@ ARN_PREFIX: Final = "arn:aws:s3:::"
 PENDING, COMPLETED, FAILED = "PENDING", "COMPLETED", "FAILED"
 IS_REPLICA: Final = {"": "REPLICA"}
 """What a replica's row has in place of the states of its destinations."""
+ANNOTATING: Final = "PutObjectAnnotation"
 TASK_BELL: Final = "replica-task"
 DOCUMENTS_CACHED = 256
 ID_ALPHABET, ID_LENGTH = "0123456789abcdefghijklmnopqrstuvwxyz", 12
@@ -128,7 +132,8 @@ class Task(Row, frozen=True):
     version_id: str
     order: int
     operation: str
-    """PutObject for a new object, DeleteObject for a new delete marker, else the operation that changed it."""
+    """PutObject for a new object, DeleteObject for a new delete marker, PutObjectAnnotation for an annotation, else the
+    operation that changed it."""
     role: str
     rule_id: str
     first: float
@@ -140,6 +145,8 @@ class Task(Row, frozen=True):
     sent: bool = False
     """Another server may have it already; `before` was the newest version there when it was about to be sent."""
     before: str = ""
+    annotation: str = ""
+    """The annotation of the version that it is about; empty for the version itself."""
 
 
 class Replica(msgspec.Struct, frozen=True):
@@ -175,28 +182,52 @@ def put_tasks(
     unit: Unit, bucket: Bucket, version: ObjectVersion, operation: str, role: str, rules: Iterable[Rule]
 ) -> None:
     """Let something be done at each rule's destination, and the version say that it is not done yet."""
-    now = f"{int(unit.now * 1_000_000):016x}"
     states = {} if version.replication == IS_REPLICA else dict(version.replication)
     for rule in rules:
-        id_ = unit.house.clock.token(ID_LENGTH, ID_ALPHABET)
-        task = Task(
-            key=version.key,
-            version_id=version.version_id,
-            order=version.order,
-            operation=operation,
-            role=role,
-            rule_id=rule.id,
-            first=unit.now,
-            account=rule.account,
-            translates=rule.translates,
-            storage_class=rule.storage_class,
-            kms_key=rule.kms_key,
-        )
-        TASKS.put(unit, task, bucket.name, rule.destination, now, id_)
+        _put_task(unit, bucket, rule, _task(unit, version, operation, role, rule))
         states[rule.destination] = _state(version, rule.destination, PENDING)
     if version.replication != IS_REPLICA and not version.delete_marker:
         rewrite(unit, bucket, replace(version, replication=states))
     BELL.ring(TASK_BELL)
+
+
+def put_annotation_tasks(
+    unit: Unit, bucket: Bucket, version: ObjectVersion, name: str, role: str, rules: Iterable[Rule]
+) -> None:
+    """Let an annotation of the version be put at each rule's destination, and itself say that it is not there yet."""
+    row = ANNOTATIONS.get(unit, version.annotated, name)
+    if row is None:
+        return
+    states = dict(row.replication)
+    for rule in rules:
+        _put_task(unit, bucket, rule, _task(unit, version, ANNOTATING, role, rule, name))
+        states[rule.destination] = PENDING
+    ANNOTATIONS.put(unit, replace(row, replication=states), version.annotated, name)
+    BELL.ring(TASK_BELL)
+
+
+def _task(unit: Unit, version: ObjectVersion, operation: str, role: str, rule: Rule, annotation: str = "") -> Task:
+    return Task(
+        key=version.key,
+        version_id=version.version_id,
+        order=version.order,
+        operation=operation,
+        role=role,
+        rule_id=rule.id,
+        first=unit.now,
+        account=rule.account,
+        translates=rule.translates,
+        storage_class=rule.storage_class,
+        kms_key=rule.kms_key,
+        annotation=annotation,
+    )
+
+
+def _put_task(unit: Unit, bucket: Bucket, rule: Rule, task: Task) -> None:
+    """An annotation's task comes after that of a version which was made in the same commit."""
+    at = int(unit.now * 1_000_000) + bool(task.annotation)
+    id_ = unit.house.clock.token(ID_LENGTH, ID_ALPHABET)
+    TASKS.put(unit, task, bucket.name, rule.destination, f"{at:016x}", id_)
 
 
 def rewrite(unit: Unit, bucket: Bucket, version: ObjectVersion) -> None:
@@ -212,6 +243,14 @@ def settle(unit: Unit, bucket: Bucket, version: ObjectVersion, destination: str,
     if destination in version.replication:
         states = {**version.replication, destination: _state(version, destination, state, id_)}
         rewrite(unit, bucket, replace(version, replication=states))
+
+
+def settle_annotation(unit: Unit, version: ObjectVersion, name: str, destination: str, state: str) -> None:
+    """Note what has become of an annotation at one destination."""
+    row = ANNOTATIONS.get(unit, version.annotated, name) if version.annotated else None
+    if row is not None and destination in row.replication:
+        states = {**row.replication, destination: state}
+        ANNOTATIONS.put(unit, replace(row, replication=states), version.annotated, name)
 
 
 def same_object(one: ObjectVersion, other: ObjectVersion | None) -> bool:

@@ -18,7 +18,7 @@ from opentrail.rows.s3_notices import KIND, notify
 from opentrail.rows.s3_replication import KIND as REPLICATION
 from opentrail.rows.s3_replication import REPLICA
 from opentrail.service import Handler, Service
-from opentrail.services.s3.replica import take_replica
+from opentrail.services.s3.replica import mark_annotation, take_replica
 from opentrail.services.s3.replicating import replicate
 from opentrail.services.s3.versions import find_version, order_of
 from opentrail.state import Unit
@@ -62,7 +62,7 @@ def _noticed(handler: Handler, tell: Tell | None) -> Handler:
     @wraps(handler)
     async def noticed(call: Call, unit: Unit) -> Shape:
         if REPLICA in call.stash:
-            return await _noticed_replica(call, unit, tell)
+            return await _noticed_replica(handler, call, unit, tell)
         output = await handler(call, unit)
         bucket = BUCKETS.get(unit, call.input["Bucket"])
         if bucket is not None and bucket.configured:
@@ -75,9 +75,13 @@ def _noticed(handler: Handler, tell: Tell | None) -> Handler:
     return noticed
 
 
-async def _noticed_replica(call: Call, unit: Unit, tell: Tell | None) -> Shape:
+async def _noticed_replica(handler: Handler, call: Call, unit: Unit, tell: Tell | None) -> Shape:
     """A replica is an object like any other to those who want to hear of objects; it is not replicated again."""
-    output = await take_replica(call, unit)
+    if call.operation.name in ANNOTATING:
+        output = await handler(call, unit)
+        mark_annotation(call, unit)
+    else:
+        output = await take_replica(call, unit)
     bucket = BUCKETS.get(unit, call.input["Bucket"])
     if bucket is not None and tell is not None and KIND in bucket.configured:
         tell(call, unit, bucket)

@@ -16,6 +16,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import INLINE_BYTES_MAX, VERSIONS, Bucket, ObjectVersion, order_part
 from opentrail.rows.s3_annotations import ANNOTATIONS, ANNOTATIONS_MAX, SETS, AnnotationSet, drop_bytes
+from opentrail.rows.s3_replication import REPLICA, status_of
 from opentrail.service import Service
 from opentrail.services.s3 import lock_rules
 from opentrail.services.s3.annotation_rules import (
@@ -99,7 +100,7 @@ def _target(call: Call, unit: Unit, bucket: Bucket) -> ObjectVersion:
 
 def _check_lock(call: Call, unit: Unit, bucket: Bucket, version: ObjectVersion) -> None:
     """What deleting a locked version takes. The model has no member for the header, but names it."""
-    if bucket.object_lock:
+    if bucket.object_lock and REPLICA not in call.stash:  # what the source's lock let pass, a replica takes over
         bypass = call.request.headers.get(lock_rules.BYPASS_HEADER, "")
         call.input["BypassGovernanceRetention"] = bypass.lower() == "true"
         lock_rules.check_removal(call, unit, bucket, version)
@@ -168,6 +169,8 @@ async def get_object_annotation(call: Call, unit: Unit) -> Shape:
         "ServerSideEncryption": row.sse,
         **_version_id(bucket, version),
     }
+    if row.replication:
+        output["ReplicationStatus"] = status_of(row)
     if call.input.get("ChecksumMode") == "ENABLED":
         output |= _checksums(row)
     if row.parts:
@@ -235,6 +238,7 @@ def _entry(name: str, row: ObjectVersion) -> Shape:
         "ETag": f'"{row.etag}"',
         "ChecksumAlgorithm": list(row.checksums),
         "Size": row.size,
+        "ReplicationStatus": status_of(row) or None,
     }
 
 

@@ -2,7 +2,7 @@
 
 Also what the replicating role must be allowed, which is not what a client must be. Only calls that the follower makes on the
 internal road come here; a client cannot write a replica. Source: S3 user guide, "Setting up permissions for live
-replication", "Changing the replica owner".
+replication", "Changing the replica owner", "Replicating annotations".
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, NULL_VERSION, OBJECTS, VERSIONS, Bucket, ObjectVersion, order_part
-from opentrail.rows.s3_replication import IS_REPLICA, READING, REPLICA, Replica, rewrite
+from opentrail.rows.s3_annotations import ANNOTATIONS
+from opentrail.rows.s3_replication import ANNOTATING, IS_REPLICA, READING, REPLICA, Replica, rewrite
 from opentrail.rows.s3_select_jobs import SELECTING
 from opentrail.service import Service
 from opentrail.services.s3 import encryption
@@ -30,14 +31,14 @@ NEEDED = {
     "DeleteObjectTagging": "s3:ReplicateTags",
 }
 """The action that stands for another; everything else of a replica is s3:ReplicateObject."""
-WRITES = (*NEEDED, "PutObjectAcl", "PutObjectRetention", "PutObjectLegalHold")
+WRITES = (*NEEDED, "PutObjectAcl", "PutObjectRetention", "PutObjectLegalHold", ANNOTATING)
 PLAIN = frozenset({"", encryption.SSE_S3})
 """Encryptions under which an ETag is that of the bytes."""
 
 family = Service("s3")
 
 
-@family.guard("GetObject", *WRITES)
+@family.guard("GetObject", "GetObjectAnnotation", *WRITES)
 def replica_guard(call: Call, unit: Unit) -> Sequence[Access]:
     """The usual questions, but for calls that replicate, and for queries of an archive, whose caller named no version."""
     if READING not in call.stash and REPLICA not in call.stash:
@@ -53,6 +54,8 @@ def reading_questions(call: Call, unit: Unit, bucket: Bucket) -> Sequence[Access
     """What reading a version for replication takes: also what goes along with it."""
     key, version_id = call.input["Key"], call.input["VersionId"]
     asked = [question(call, unit, bucket, "s3:GetReplicationConfiguration", "")]
+    if call.operation.name == "GetObjectAnnotation":
+        return [*asked, question(call, unit, bucket, "s3:GetObjectVersionAnnotationForReplication", key)]
     actions = ["s3:GetObjectVersionForReplication"]
     version = find_version(unit, bucket, key, version_id)
     if version is not None:
@@ -75,7 +78,20 @@ def writing_questions(call: Call, unit: Unit, bucket: Bucket) -> Sequence[Access
         actions.append("s3:ReplicateTags")
     if operation == "PutObject" and not replica.owner:
         actions.append("s3:ObjectOwnerOverrideToBucketOwner")
-    return [question(call, unit, bucket, action, call.input["Key"]) for action in actions]
+    asked = [question(call, unit, bucket, action, call.input["Key"]) for action in actions]
+    if operation == ANNOTATING:
+        theirs = question(call, unit, bucket, "s3:ReplicateObjectAnnotation", call.input["Key"])
+        asked.append(replace(theirs, unless_denied=True))
+    return asked
+
+
+def mark_annotation(call: Call, unit: Unit) -> None:
+    """Let an annotation that replication has put say that it is a replica."""
+    version = find_version(unit, _destination(call, unit), call.input["Key"], call.input["VersionId"])
+    name = call.input["AnnotationName"]
+    row = None if version is None else ANNOTATIONS.get(unit, version.annotated, name)
+    if version is not None and row is not None:
+        ANNOTATIONS.put(unit, replace(row, replication=IS_REPLICA), version.annotated, name)
 
 
 async def take_replica(call: Call, unit: Unit) -> Shape:
