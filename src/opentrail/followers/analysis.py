@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from opentrail.call import Shape
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
 from opentrail.followers.analysis_days import Stored, close_day, filter_text, report
-from opentrail.followers.request_watch import Watched
+from opentrail.followers.request_watch import TURN_MATCHES, Choice, Watched
 from opentrail.rows.s3 import BUCKETS, CONFIGS, OBJECTS, Bucket, ObjectVersion
 from opentrail.rows.s3_metering import (
     ANALYSES,
@@ -127,13 +127,17 @@ class AnalysisFollower:
     async def _walk(self, bucket: Bucket, due: list[Analysis]) -> dict[str, Stored]:
         """What each analysis' objects hold: one walk for all of a bucket's."""
         found: dict[str, Stored] = {each.watched.id: {} for each in due}
-        after = b""
+        choice = Choice(each.watched for each in due)
+        after, matches = b"", 0
         while rows := OBJECTS.page(unit := self._unit(), bucket.name, after=after, limit=PAGE_ROWS):
             for _, version in rows:
                 groups = groups_of((unit.now - version.modified) / self._day, version.size)
-                for each in due:
-                    if each.watched.fits(version.key, version):
-                        _add(found[each.watched.id], version, groups)
+                for each in choice.of(version.key, version):
+                    _add(found[each.id], version, groups)
+                    matches += 1
+                if matches >= TURN_MATCHES:
+                    matches = 0
+                    await asyncio.sleep(0)
             after = rows[-1][0]
             await asyncio.sleep(PAUSE_SECONDS)
         return found

@@ -19,7 +19,7 @@ import msgspec
 from opentrail.errors import Conflict, LedgerUnavailable
 from opentrail.followers.lines import epoch
 from opentrail.followers.request_lines import Request, bucket_in, metrics_of, read_request
-from opentrail.followers.request_watch import Plans, Watch
+from opentrail.followers.request_watch import TURN_MATCHES, Plans, Watch
 from opentrail.ports import Seq
 from opentrail.rows.s3 import BUCKETS, CONFIGS, OBJECTS, VERSIONS, ObjectVersion
 from opentrail.rows.s3_metering import (
@@ -126,38 +126,44 @@ class RequestMeter:
                 self._cursor = head
                 break
             lines = ledger.read(self._cursor, READ_LINES)
+            matches = 0
             for seq, line in lines:
                 name = bucket_in(line.data) if line.kind == "record" else ""
                 if name in plans:
-                    self._take(seq, line.data, name, plans[name])
+                    matches += 1 + self._take(seq, line.data, name, plans[name])
+                if matches >= TURN_MATCHES:
+                    matches = 0
+                    await asyncio.sleep(0)
             self._cursor = lines[-1][0] if lines else head
             if len(self._counts) + len(self._tallies) >= PENDING_MAX:
                 await self._commit()
             await asyncio.sleep(0)
         await self._commit()
 
-    def _take(self, seq: Seq, data: bytes, bucket: str, plans: Plans) -> None:
+    def _take(self, seq: Seq, data: bytes, bucket: str, plans: Plans) -> int:
+        """Count one line; for how many configurations."""
         try:
             request = read_request(data)
         except msgspec.MsgspecError:
             log.error("line %d is no record of a request; it counts for nothing", seq)
-            return
+            return 0
         if request.bucket != bucket:
-            return
+            return 0
         key = request.key
         version = self._version(request) if key else None
         metrics = metrics_of(request, self._status(request.error_code))
-        for each in plans.metrics:
-            if each.since < seq and each.fits(key, version):
-                self._counts.setdefault((bucket, each.id), Counter()).update(metrics)
+        counting = [each for each in plans.metrics.of(key, version) if each.since < seq]
+        for each in counting:
+            self._counts.setdefault((bucket, each.id), Counter()).update(metrics)
         uses = _uses(request)
         if version is None or version.delete_marker or uses is None:
-            return
+            return len(counting)
         age = (epoch(request.event_time) - version.modified) / self._day
-        for each in plans.analytics:
-            if each.since < seq and each.fits(key, version):
-                tally = self._tallies.setdefault((bucket, each.id), {})
-                _add(tally, {version.storage_class: dict.fromkeys(groups_of(age, version.size), uses)})
+        tallied = {version.storage_class: dict.fromkeys(groups_of(age, version.size), uses)}
+        analysing = [each for each in plans.analytics.of(key, version) if each.since < seq]
+        for each in analysing:
+            _add(self._tallies.setdefault((bucket, each.id), {}), tallied)
+        return len(counting) + len(analysing)
 
     def _status(self, code: str) -> int:
         if not code:

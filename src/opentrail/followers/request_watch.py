@@ -6,6 +6,7 @@ configurations that are gone is forgotten on the way. Knows no line.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +27,8 @@ from opentrail.rows.s3_metering import (
 )
 from opentrail.state import SCAN_PAGE, House, Unit
 
+TURN_MATCHES = 1_000
+"""Configurations for which something is counted before other work gets its turn."""
 DROP_ROWS = 500
 """Rows of configurations that are gone, removed in one commit."""
 
@@ -38,11 +41,26 @@ class Watched(NamedTuple):
     prefix: str
     tags: frozenset[tuple[str, str]]
 
-    def fits(self, key: str, version: ObjectVersion | None) -> bool:
-        """Is a request about the object of that key counted? One about none fits a configuration without a filter."""
-        if not key.startswith(self.prefix):
-            return False
-        return not self.tags or (version is not None and self.tags <= set(version.tags))
+
+class Choice:
+    """The configurations of a kind, found by what keys begin with: those of other prefixes cost nothing."""
+
+    def __init__(self, watched: Iterable[Watched]) -> None:
+        self._by_prefix: dict[str, list[Watched]] = {}
+        for each in watched:
+            self._by_prefix.setdefault(each.prefix, []).append(each)
+        self._lengths = sorted({len(prefix) for prefix in self._by_prefix})
+        self.ids = frozenset(each.id for found in self._by_prefix.values() for each in found)
+
+    def of(self, key: str, version: ObjectVersion | None) -> Iterator[Watched]:
+        """Those that count a request for the object of that key. One for no object fits those without a filter."""
+        tags = frozenset(version.tags) if version is not None else frozenset()
+        for length in self._lengths:
+            if length > len(key):
+                return
+            for each in self._by_prefix.get(key[:length], ()):
+                if each.tags <= tags:
+                    yield each
 
 
 class Plans(NamedTuple):
@@ -50,12 +68,12 @@ class Plans(NamedTuple):
 
     version: Seq
     """Of the row that tells that they changed."""
-    metrics: tuple[Watched, ...]
-    analytics: tuple[Watched, ...]
+    metrics: Choice
+    analytics: Choice
 
 
-def read_watched(unit: Unit, bucket: str, kind: str) -> tuple[Watched, ...]:
-    """The configurations of a kind for which requests are counted, by id."""
+def read_watched(unit: Unit, bucket: str, kind: str) -> Choice:
+    """The configurations of a kind for which requests are counted."""
     found: list[Watched] = []
     prefix, after = CONFIGS.key(bucket, kind) + b"\0", b""
     while True:
@@ -67,7 +85,7 @@ def read_watched(unit: Unit, bucket: str, kind: str) -> tuple[Watched, ...]:
             start, tags = filter_parts(document.get("Filter"))
             found.append(Watched(CONFIGS.parts(key)[-1], row.version, start, frozenset(tags)))
         if len(rows) < SCAN_PAGE:
-            return tuple(found)
+            return Choice(found)
         after = rows[-1][0]
 
 
@@ -100,21 +118,21 @@ class Watch:
     async def _read(self, bucket: str, version: Seq) -> None:
         unit = Unit(self._house, 0.0)
         there = BUCKETS.get(unit, bucket) is not None
-        kinds = [read_watched(unit, bucket, kind) if there else () for kind in (METRICS, ANALYTICS)]
+        kinds = [read_watched(unit, bucket, kind) if there else Choice(()) for kind in (METRICS, ANALYTICS)]
         self.plans[bucket] = Plans(version, *kinds)
         await self._forget(self.plans[bucket], bucket)
 
     async def _forget(self, plans: Plans, bucket: str) -> None:
         """Drop what belongs to configurations that are gone, and the bucket's own row if all are."""
         unit = Unit(self._house, 0.0)
-        kept = {each.id for each in plans.metrics}
+        kept = plans.metrics.ids
         gone = [COUNTS.key(*key) for key, _ in COUNTS.all(unit, bucket) if key[1] not in kept]
-        kept = {each.id for each in plans.analytics}
+        kept = plans.analytics.ids
         ended = {key[1] for table in (ANALYSES, TALLIES) for key, _ in table.all(unit, bucket) if key[1] not in kept}
         for id_ in ended:
             gone += [DAYS.key(*key) for key, _ in DAYS.all(unit, bucket, id_)]
             gone += [ANALYSES.key(bucket, id_), TALLIES.key(bucket, id_)]  # last, since by them the others are found
-        if not plans.metrics and not plans.analytics:
+        if not plans.metrics.ids and not plans.analytics.ids:
             gone.append(METERED.key(bucket))
         for first in range(0, len(gone), DROP_ROWS):
             await self._drop(gone[first : first + DROP_ROWS], bucket, plans.version)
