@@ -7,6 +7,7 @@ made for every call is a msgspec.Struct, which is made several times faster than
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 Shape = dict[str, Any]
 """AWS's own structures stay dicts, keyed by the member names of the model."""
+ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
+"""What the id of an account looks like, whole."""
 
 
 class Columns(Sequence[Shape]):

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from opentrail.access.acl import canonical_id
-from opentrail.call import Principal
+from opentrail.call import ACCOUNT_ID, Principal
 
 PRINCIPAL_KINDS = ("AWS", "Service", "Federated", "CanonicalUser")
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _ROOT = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):root", re.ASCII)
 _ARN = re.compile(
     r"arn:aws[a-z-]*:(iam::\d{12}:(user|role)/[\w+=,.@/!-]+|sts::\d{12}:(assumed-role/[\w+=,.@/-]+|federated-user/[\w+=,.@-]+))",
@@ -106,7 +105,7 @@ def compile_principals(named: Iterable[tuple[str, str]]) -> Principals:
             every_aws = True
         elif kind == "AWS":
             root = _ROOT.fullmatch(text)
-            account = root.group(1) if root else text if _ACCOUNT.fullmatch(text) else ""
+            account = root.group(1) if root else text if ACCOUNT_ID.fullmatch(text) else ""
             if account:
                 accounts.add(account)
             elif _ARN.fullmatch(text) or _UNIQUE_ID.fullmatch(text):

@@ -16,6 +16,7 @@ from opentrail.call import Principal, Shape
 from opentrail.ports import Key
 from opentrail.rows.bell import Bell
 from opentrail.rows.bus_event import bus_event
+from opentrail.rows.key_time import time_of, time_part
 from opentrail.rows.s3 import CONFIGS, Bucket
 from opentrail.rows.s3_event import ObjectEvent, Source, bridge_event, bucket_arn, message
 from opentrail.rows.sqs import internal_url
@@ -30,7 +31,6 @@ MEMBERS = {
 }
 """Kinds of destinations, and the member that names one."""
 DOCUMENTS_CACHED = 256
-MS_DIGITS = 15
 ID_ALPHABET, ID_LENGTH = "0123456789abcdefghijklmnopqrstuvwxyz", 12
 NOTICE_BELL = "notice"
 SERVICE_PRINCIPAL = "s3.amazonaws.com"
@@ -146,9 +146,9 @@ def as_s3(bucket: str, owner: str) -> Principal:
 def put_notice(unit: Unit, notice: Notice, due: float) -> None:
     """Let a notice be delivered from `due` on."""
     id_ = unit.house.clock.token(ID_LENGTH, ID_ALPHABET)
-    NOTICES.put(unit, notice, f"{int(due * 1000):0{MS_DIGITS}d}", id_)
+    NOTICES.put(unit, notice, time_part(due), id_)
     BELL.ring(NOTICE_BELL)
 
 
 def due_of(key: Key) -> float:
-    return int(NOTICES.parts(key)[0]) / 1000
+    return time_of(NOTICES.parts(key)[0])

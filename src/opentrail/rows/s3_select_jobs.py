@@ -14,13 +14,13 @@ from opentrail.call import Principal
 from opentrail.ports import Key
 from opentrail.query.job import Job
 from opentrail.rows.bell import Bell
+from opentrail.rows.key_time import time_of, time_part
 from opentrail.state import Row, Table, Unit
 
 SELECTING: Final = "a query reads"
 """Mark in `call.stash` of the read that a query makes, which needs no restore: did its caller name the version?"""
 SERVICE: Final = "s3.amazonaws.com"
 JOB_BELL: Final = "select-job"
-MS_DIGITS: Final = 15
 ID_ALPHABET, ID_LENGTH = "0123456789abcdefghijklmnopqrstuvwxyz", 38
 
 
@@ -60,12 +60,12 @@ BELL = Bell()
 
 def put_job(unit: Unit, job: SelectJob, due: float) -> None:
     """Let a query be worked off from `due` on."""
-    SELECT_JOBS.put(unit, job, f"{int(due * 1000):0{MS_DIGITS}d}", job.id)
+    SELECT_JOBS.put(unit, job, time_part(due), job.id)
     BELL.ring(JOB_BELL)
 
 
 def due_of(key: Key) -> float:
-    return int(SELECT_JOBS.parts(key)[0]) / 1000
+    return time_of(SELECT_JOBS.parts(key)[0])
 
 
 def result_name(number: int) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from opentrail.model.facts import partition
 from opentrail.ports import Key
 from opentrail.rows.bell import Bell
+from opentrail.rows.key_time import time_of, time_part
 from opentrail.rows.messages import Attributes
 from opentrail.state import Row, Table, Unit
 
@@ -27,7 +28,6 @@ SUBSCRIPTIONS_MAX = 1_000
 CERTIFICATE_PATH = "/_opentrail/sns/"
 """Where this server shows the certificates that messages are signed with, by fingerprint."""
 KEY_PURPOSE = "sns signing key"
-MS_DIGITS = 15
 OUTGOING_BELL, DELIVERY_BELL = "outgoing", "delivery"
 
 
@@ -157,17 +157,17 @@ def topic_arn(account_id: str, region: str, name: str) -> str:
 
 def put_outgoing(unit: Unit, row: Outgoing) -> None:
     """Let a message go out, once this unit is durable."""
-    OUTGOING.put(unit, row, f"{int(row.published * 1000):0{MS_DIGITS}d}", row.message_id)
+    OUTGOING.put(unit, row, time_part(row.published), row.message_id)
     BELL.ring(OUTGOING_BELL)
 
 
 def put_delivery(unit: Unit, lane: Lane, due: float, number: str, row: Delivery) -> Key:
     """Let a delivery be made from `due` on; its key."""
-    parts = (lane, f"{int(due * 1000):0{MS_DIGITS}d}", number)
+    parts = (lane, time_part(due), number)
     DELIVERIES.put(unit, row, *parts)
     BELL.ring(DELIVERY_BELL)
     return DELIVERIES.key(*parts)
 
 
 def due_of(key: Key) -> float:
-    return int(DELIVERIES.parts(key)[1]) / 1000
+    return time_of(DELIVERIES.parts(key)[1])

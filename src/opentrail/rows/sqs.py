@@ -13,11 +13,10 @@ import msgspec
 from opentrail.model.facts import partition
 from opentrail.ports import Key
 from opentrail.rows.bell import Bell
+from opentrail.rows.key_time import MS_DIGITS
 from opentrail.rows.messages import Attributes
 from opentrail.state import Row, Table, Unit
 
-MS_DIGITS = 15
-"""Digits of milliseconds in a key: enough for 30,000 years."""
 COUNTED_MAX = 20_000
 """Messages in flight or delayed that are counted one by one; a queue that has more tells this number."""
 GONE = "gone"

@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from opentrail.call import ACCOUNT_ID
 from opentrail.followers.post import Gatekeeper
 from opentrail.server.endpoints import BadEndpoints, read_endpoints
 from opentrail.server.remotes import BadRemotes, read_remotes
@@ -19,7 +20,6 @@ HISTORY_DAYS_MIN, HISTORY_DAYS_MAX = 90, 36_500
 """What LookupEvents promises at the least, and a century."""
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|h|d)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
-_ACCOUNT = re.compile(r"[0-9]{12}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 EVENT_NAMES = ("recorded", "documented")
 _ON, _OFF = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
@@ -106,7 +106,7 @@ def duration(name: str, text: str) -> float:
 
 
 def _checked(settings: Settings) -> Settings:
-    if not _ACCOUNT.fullmatch(settings.account_id):
+    if not ACCOUNT_ID.fullmatch(settings.account_id):
         raise BadSetting(f"account_id is {settings.account_id!r}; write twelve digits")
     if settings.port > 65535:
         raise BadSetting(f"port is {settings.port}; write a number up to 65535, or 0 for a free one")

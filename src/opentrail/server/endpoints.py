@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from opentrail.access.policy import validate_policy
-from opentrail.call import VpcEndpoint
+from opentrail.call import ACCOUNT_ID, VpcEndpoint
 from opentrail.errors import AwsError
 from opentrail.settings import Settings
 
 ENDPOINTS_MAX = 1_000
 _ID = re.compile(r"vpce-[0-9a-zA-Z]{1,32}", re.ASCII)
 _VPC = re.compile(r"vpc-[0-9a-zA-Z]{1,32}", re.ASCII)
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
 _MEMBERS = frozenset({"id", "account", "vpc", "policy", "policy_file", "listen"})
 
@@ -128,7 +127,7 @@ def _endpoint(entry: dict[str, Any], file: Path) -> VpcEndpoint:
     name, account, vpc = (str(entry.get(member, "")) for member in ("id", "account", "vpc"))
     if not _ID.fullmatch(name):
         raise BadEndpoints(f"{file}: {name!r} is no id of a VPC endpoint; write vpce- and letters and digits")
-    if not _ACCOUNT.fullmatch(account):
+    if not ACCOUNT_ID.fullmatch(account):
         raise BadEndpoints(f"{file}: the account of {name} is {account!r}; write twelve digits")
     if vpc and not _VPC.fullmatch(vpc):
         raise BadEndpoints(f"{file}: the vpc of {name} is {vpc!r}; write vpc- and letters and digits")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from opentrail.call import ACCOUNT_ID
 from opentrail.errors import AwsError
 from opentrail.rows.iam import (
     ACCESS_KEYS,
@@ -22,12 +21,10 @@ from opentrail.rows.iam import (
 from opentrail.settings import Settings
 from opentrail.state import Unit
 
-_ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
-
 
 def create_account(unit: Unit, account_id: str, name: str, email: str) -> Account:
     """A new account, without keys. Raises AwsError ValidationError 400 or EntityAlreadyExists 409."""
-    if not _ACCOUNT_ID.fullmatch(account_id):
+    if not ACCOUNT_ID.fullmatch(account_id):
         raise AwsError("ValidationError", "An account id has twelve digits.", 400)
     if ACCOUNTS.get(unit, account_id) is not None:
         raise AwsError("EntityAlreadyExists", f"Account {account_id} already exists.", 409)

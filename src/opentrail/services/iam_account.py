@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from opentrail.call import Call, Shape
+from opentrail.call import ACCOUNT_ID, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.iam import (
     ACCOUNTS,
@@ -50,7 +50,6 @@ from opentrail.services.iam_users import USERS_PER_ACCOUNT_MAX, user_shape
 from opentrail.state import Unit
 
 _ALIAS = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
-_TWELVE_DIGITS = re.compile(r"\d{12}", re.ASCII)
 
 service = Service("iam")
 
@@ -66,7 +65,7 @@ def _account(call: Call, unit: Unit) -> Account:
 async def create_account_alias(call: Call, unit: Unit) -> Shape:
     """Give the account its one alias, unique among all accounts."""
     account, alias = _account(call, unit), call.input["AccountAlias"]
-    if not _ALIAS.fullmatch(alias) or _TWELVE_DIGITS.fullmatch(alias):
+    if not _ALIAS.fullmatch(alias) or ACCOUNT_ID.fullmatch(alias):
         message = "The account alias must be 3 to 63 lower-case letters, digits and single inner hyphens."
         raise AwsError("ValidationError", message, 400)
     holder = ALIASES.get(unit, alias)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from opentrail.call import Access, Call, Shape
+from opentrail.call import ACCOUNT_ID, Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.iam import ACCOUNTS, AMAZON_ACCOUNT, AWS_POLICY_PREFIX, ROLES, Role, account_of_email, unique_id
 from opentrail.rows.organizations import (
@@ -49,7 +49,6 @@ from opentrail.state import Unit
 ACCOUNT_ID_TAG = "opentrail:account-id"
 ROLE_NAME = "OrganizationAccountAccessRole"
 DIGITS = "0123456789"
-_ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 """The model's pattern, which the road leaves unchecked as it does all that could be slow; an address is short."""
 
@@ -135,7 +134,7 @@ def _failure(call: Call, unit: Unit, organization: Organization) -> str:
 def _account_id(unit: Unit, chosen: str) -> str:
     """The chosen id, or a free one. InvalidInputException for one that is taken or no account id."""
     if chosen:
-        if not _ACCOUNT_ID.fullmatch(chosen):
+        if not ACCOUNT_ID.fullmatch(chosen):
             raise invalid("INVALID_PATTERN", f"The tag {ACCOUNT_ID_TAG} must be twelve digits.")
         if ACCOUNTS.get(unit, chosen) is not None or chosen == AMAZON_ACCOUNT:
             raise invalid("INVALID_ENUM", f"The account {chosen} exists already; choose another account id.")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from opentrail.call import Access, Call, Shape
+from opentrail.call import ACCOUNT_ID, Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import ACCOUNT_ACCESS_BLOCKS, BUCKETS, Bucket
 from opentrail.service import Service
@@ -24,7 +24,6 @@ from opentrail.services.s3.tagging import BUCKET_TAGS_MAX, Tags, shown_tags
 from opentrail.state import Unit
 
 _BUCKET_ARN = re.compile(r"arn:aws[a-z-]{0,20}:s3:::([a-z0-9][a-z0-9.-]{1,62})", re.ASCII)
-_ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
 
 service = Service("s3control")
 
@@ -60,7 +59,7 @@ NOT_FOUND = "The public access block configuration was not found"
 def _account(call: Call) -> str:
     """The account that is named, which must be the caller's own."""
     account = call.input.get("AccountId", "")
-    if not _ACCOUNT_ID.fullmatch(account):
+    if not ACCOUNT_ID.fullmatch(account):
         raise AwsError("InvalidRequest", "Invalid account ID", 400)
     if account != call.principal.account_id:
         raise AwsError("AccessDenied", "Access Denied", 403)

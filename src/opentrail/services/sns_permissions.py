@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from msgspec.structs import replace
 
-from opentrail.call import Call, Shape
+from opentrail.call import ACCOUNT_ID, Call, Shape
 from opentrail.rows.sns import TOPICS
 from opentrail.service import Service
 from opentrail.services.policy_statements import granting, labels_of, with_statement, without_statement
@@ -14,7 +12,6 @@ from opentrail.services.sns_common import find_topic, guard_topic, invalid
 from opentrail.services.sns_topics import POLICY_ACTIONS, checked, default_policy
 from opentrail.state import Unit
 
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _ACTIONS = frozenset(action.removeprefix("SNS:") for action in POLICY_ACTIONS) | {"Receive"}
 
 service = Service("sns")
@@ -30,7 +27,7 @@ async def add_permission(call: Call, unit: Unit) -> Shape:
     policy = topic.policy or default_policy(name)
     if label in labels_of(policy):
         raise invalid("Statement already exists")
-    if not accounts or not all(_ACCOUNT.fullmatch(account) for account in accounts):
+    if not accounts or not all(ACCOUNT_ID.fullmatch(account) for account in accounts):
         raise invalid("Policy Error: PRINCIPAL_NOT_FOUND")
     if not actions or not set(actions) <= _ACTIONS:
         raise invalid("Policy statement action out of service scope!")

@@ -6,7 +6,7 @@ import re
 
 from msgspec.structs import replace
 
-from opentrail.call import Call, Shape
+from opentrail.call import ACCOUNT_ID, Call, Shape
 from opentrail.rows.sqs import QUEUES
 from opentrail.service import Service
 from opentrail.services.policy_statements import granting, labels_of, with_statement, without_statement
@@ -22,7 +22,6 @@ ACTIONS = frozenset(
 )
 ACTIONS_MAX = 7
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
 service = Service("sqs")
 service.guard("AddPermission", "RemovePermission")(guard_queue)
@@ -36,7 +35,7 @@ async def add_permission(call: Call, unit: Unit) -> Shape:
     label, accounts, actions = given["Label"], given["AWSAccountIds"], given["Actions"]
     if not _LABEL.fullmatch(label) or label in labels_of(queue.policy):
         raise invalid_reason(label, "Label", "Already exists, or not 1 to 80 letters, digits, hyphens, underscores.")
-    if not accounts or not all(_ACCOUNT.fullmatch(account) for account in accounts):
+    if not accounts or not all(ACCOUNT_ID.fullmatch(account) for account in accounts):
         raise invalid_reason(accounts, "PrincipalId", "Unable to verify.")
     if not 1 <= len(actions) <= ACTIONS_MAX or not set(actions) <= ACTIONS:
         raise invalid_reason(actions, "ActionName", "Please refer to the appropriate WSDL for a list of valid actions.")

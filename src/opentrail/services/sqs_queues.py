@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from opentrail.call import Access, Call, Shape
+from opentrail.call import ACCOUNT_ID, Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.sqs import QUEUES, Queue, abandon_box, queue_arn, queue_url, tally
 from opentrail.service import Service
@@ -35,7 +35,6 @@ from opentrail.state import Unit
 PAGE_MAX = 1_000
 TAGS_MAX = 50
 BOX_CHARACTERS, BOX_LENGTH = "0123456789abcdefghijklmnopqrstuvwxyz", 24
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 service = Service("sqs")
@@ -58,7 +57,7 @@ def guard_url(call: Call, unit: Unit) -> Sequence[Access]:
 
 def _named(call: Call) -> Place:
     owner = call.input.get("QueueOwnerAWSAccountId") or call.account_id
-    if not _ACCOUNT.fullmatch(owner):
+    if not ACCOUNT_ID.fullmatch(owner):
         raise no_queue()
     return Place(owner, call.region, call.input["QueueName"])
 

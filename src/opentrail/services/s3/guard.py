@@ -6,14 +6,13 @@ finds the bucket, so that a request for one that is not there says so before any
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from msgspec.structs import replace
 
 from opentrail.access.acl import ALL_USERS, AUTHENTICATED_USERS, canonical_id
-from opentrail.call import Access, AclGrants, Call
+from opentrail.call import ACCOUNT_ID, Access, AclGrants, Call
 from opentrail.errors import AwsError
 from opentrail.model.shapes import Operation
 from opentrail.rows.s3 import ACCOUNT_ACCESS_BLOCKS, BUCKETS, Acl, Bucket, Grant, ObjectVersion, PublicAccessBlock
@@ -69,7 +68,6 @@ LOCK_MEMBERS = {
 }
 SETTING_MEMBERS = ACL_MEMBERS | LOCK_MEMBERS.keys() | {"Tagging"}
 """Members of a write that set what has an action of its own."""
-_ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
 _HEADER_KEYS = frozenset(
     {
         "x-amz-acl",
@@ -161,7 +159,7 @@ def enter_bucket(call: Call, unit: Unit, name: str) -> Bucket:
         call.account_id = bucket.owner
     expected = call.request.headers.get("x-amz-expected-bucket-owner")
     if expected is not None and expected != bucket.owner:
-        if not _ACCOUNT_ID.fullmatch(expected):
+        if not ACCOUNT_ID.fullmatch(expected):
             raise AwsError("InvalidBucketOwnerAWSAccountID", "", 400)
         raise AwsError("AccessDenied", "Access Denied", 403)
     if bucket.requester_pays and (call.principal.account_id != bucket.owner or call.principal.type == "AWSService"):

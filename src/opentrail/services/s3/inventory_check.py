@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import re
 
-from opentrail.call import Call, Shape
+from opentrail.call import ACCOUNT_ID, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS
 from opentrail.rows.s3_inventory import OPTIONAL
@@ -28,7 +28,6 @@ UNBUILT_FIELDS = frozenset(
 HAS_ARROW = importlib.util.find_spec("pyarrow") is not None
 """ORC is written by PyArrow, which is an extra (`opentrail[orc]`)."""
 _DESTINATION = re.compile(r"arn:aws[a-z-]{0,20}:s3:::([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])", re.ASCII)
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
 
 def checked_inventory(call: Call, unit: Unit) -> Shape:
@@ -40,7 +39,7 @@ def checked_inventory(call: Call, unit: Unit) -> Shape:
     mismatch = AwsError("IdMismatch", "Document ID does not match the specified configuration ID.", 400)
     document = given_document(call, INVENTORY, mismatch)
     check_destination(call, unit, target["Bucket"])
-    if target.get("AccountId") is not None and not _ACCOUNT.fullmatch(target["AccountId"]):
+    if target.get("AccountId") is not None and not ACCOUNT_ID.fullmatch(target["AccountId"]):
         raise AwsError("InvalidArgument", "The account ID of the destination is not valid.", 400)
     check_prefix(target.get("Prefix", ""))
     if target["Format"] == "ORC" and not HAS_ARROW:
