@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from opentrail.errors import AwsError
-from opentrail.followers import history
+from opentrail.followers import history, history_tail
 from opentrail.followers.history import HistoryFollower, is_plain_data
 from opentrail.followers.lines import chosen_lines
 from opentrail.ports import HistoryQuery, HistorySearch
+from opentrail.record.history_words import place_word
 from opentrail.stores.history_sqlite import SqliteHistory
 from tests.fakes.house import NOW
 from tests.followers.trail_house import ACCOUNT, REGION, append, data_record, invoke, record, refused, trail_house
@@ -212,6 +214,77 @@ async def test_a_look_up_shows_what_was_answered_before_it(house):
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+@pytest.fixture
+async def slow(house, monkeypatch):
+    """A house whose index takes in nothing until `release` is set."""
+    release, taken = threading.Event(), house.history._add
+
+    def add(lines, through):
+        assert release.wait(20)
+        taken(lines, through)
+
+    monkeypatch.setattr(house.history, "_add", add)
+    running = asyncio.ensure_future(house.history.run())
+    yield release
+    release.set()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def names_of(house, limit: int = 50, **given) -> list[str]:
+    query = HistoryQuery(ACCOUNT, REGION, 0, int(NOW) + 900, limit, **given)
+    return [json.loads(each.record)["eventName"] for each in await house.history.lookup(query)]
+
+
+async def test_lines_that_are_not_in_the_index_yet_are_found_all_the_same(house, slow):
+    insight = {"eventCategory": "Insight", "eventType": "AwsCloudTrailInsight"}
+    await append(
+        house,
+        record("Second", NOW + 1),
+        data_record("PutObject", "b", "k"),
+        b"{",
+        record("First", NOW),
+        record("Elsewhere", NOW, awsRegion="eu-west-1"),
+        record("Third", NOW + 1),
+        record("Odd", eventTime="noon"),
+        record("Insight", NOW, **insight),
+    )
+    async with asyncio.timeout(10):
+        assert await names_of(house) == ["Third", "Second", "First"]
+        assert await names_of(house, 1) == ["Third"]
+        assert await names_of(house, before=(int(NOW) + 1, 6)) == ["Second", "First"]
+        assert await names_of(house, attribute=("EventName", "First")) == ["First"]
+        assert await names_of(house, attribute=("EventName", "Elsewhere")) == []
+        assert await names_of(house, attribute=("EventId", f"Second-{NOW + 1}")) == ["Second"]
+        assert await names_of(house, category="Insight") == ["Insight"]
+        slow.set()
+        while house.history.position() < 8:
+            assert await names_of(house) == ["Third", "Second", "First"]
+    assert await names_of(house) == ["Third", "Second", "First"]
+
+
+async def test_what_comes_into_the_index_meanwhile_is_shown_once(house):
+    lines = [(seq, record(f"Call{seq}", NOW + seq % 3)) for seq in range(1, 9)]
+    await append(house, *(line for _, line in lines))
+    await house.history.catch_up()
+    search = HistorySearch((place_word(ACCOUNT, REGION, "M"),), 0, int(NOW) + 9)
+    everything = list(house.history._index.find(search, 50))
+    for start in range(9):
+        for limit in (3, 50):
+            assert house.history._find(search, limit, lines[start:]) == everything[:limit]
+
+
+async def test_a_look_up_waits_when_too_many_lines_are_missing(house, slow, monkeypatch):
+    monkeypatch.setattr(history_tail, "LINES_MAX", 3)
+    await append(house, *(record(f"Call{n}", NOW + n) for n in range(5)))
+    waiting = asyncio.ensure_future(names_of(house))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    slow.set()
+    assert await waiting == [f"Call{n}" for n in range(4, -1, -1)]
 
 
 async def test_what_is_handed_over_at_once_is_bounded_in_bytes(house, monkeypatch):

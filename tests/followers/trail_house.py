@@ -19,6 +19,7 @@ import msgspec
 from opentrail.call import Call, Principal, Shape
 from opentrail.errors import AwsError
 from opentrail.ports import InternalAnswer, Line, Writes
+from opentrail.record.history_head import head_of
 from opentrail.record.lookup_event import attributes_of
 from opentrail.services.cloudtrail import service
 from opentrail.settings import Settings
@@ -209,7 +210,7 @@ async def logging_trail(house: House, name: str = "main", selectors: list[Shape]
 
 
 def names(records: list[dict[str, Any]]) -> list[str]:
-    return [attributes_of(each).event_name for each in records]
+    return [attributes_of(head_of(each)).event_name for each in records]
 
 
 def log_lines(ledger: FakeLedger) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from opentrail.record.history_head import head_of
 from opentrail.record.lookup_event import RESOURCES_MAX, attributes_of
 
 
 def resources(**members) -> list[tuple[str, str]]:
-    return list(attributes_of(members).resources)
+    return list(attributes_of(head_of(members)).resources)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def resources(**members) -> list[tuple[str, str]]:
     ],
 )
 def test_usernames(identity, username):
-    assert attributes_of({"userIdentity": identity}).username == username
+    assert attributes_of(head_of({"userIdentity": identity})).username == username
 
 
 def test_a_bucket_is_listed_though_the_record_has_no_resources():
@@ -60,7 +61,7 @@ def test_resources_of_the_record_come_first_and_once():
 
 
 def test_odd_records_are_borne():
-    odd = attributes_of({"resources": [None, 7, {"ARN": []}], "requestParameters": [1], "eventName": 5})
+    odd = attributes_of(head_of({"resources": [None, 7, {"ARN": []}], "requestParameters": [1], "eventName": 5}))
     assert odd.resources == ()
     assert odd.event_name == ""
     many = [{"type": "T", "ARN": f"arn:{n}"} for n in range(1_000)]

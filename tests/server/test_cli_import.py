@@ -128,6 +128,17 @@ def test_what_cannot_be_done_is_said(tmp_path, place, message):
     assert message in told.stderr
 
 
+def test_a_history_of_another_version_is_not_touched(tmp_path):
+    store = ImportStore(tmp_path / "data")
+    store._file.set_meta("format", 4)
+    store.close()
+    (tmp_path / "a.json").write_bytes(log_file([event(1)]))
+    before = (tmp_path / "data" / "imported.db").read_bytes()
+    told = run(tmp_path / "a.json", tmp_path / "data")
+    assert (told.exit_code, "move it away and import its log files again" in " ".join(told.stderr.split())) == (2, True)
+    assert (tmp_path / "data" / "imported.db").read_bytes() == before
+
+
 def test_two_imports_at_once_are_one_too_many(tmp_path):
     store = ImportStore(tmp_path / "data")
     (tmp_path / "a.json").write_bytes(b'{"Records":[]}')

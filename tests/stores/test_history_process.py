@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 
 import pytest
 
 from opentrail.ports import HistorySearch
+from opentrail.stores import history_file
 from opentrail.stores.history_process import HistoryFailed, ProcessHistory
 from opentrail.stores.history_reader import EVENTS_FILE
 from tests.followers.trail_house import record
@@ -68,3 +70,21 @@ def test_damage_that_shows_later_is_mended_by_building_anew(history, tmp_path):
     again.add([(4, record("B", T))], after=0, through=4, oldest=0)
     assert seqs(again) == [4]
     again.close()
+
+
+@pytest.mark.slow
+def test_a_damaged_block_is_found_when_it_is_merged_and_mended_by_building_anew(history, tmp_path):
+    for seq in range(1, history_file.MERGED):
+        history.add([(seq, record("A", T))], after=seq - 1, through=seq, oldest=0)
+    other = sqlite3.connect(tmp_path / EVENTS_FILE)
+    with other:
+        other.execute("UPDATE blocks SET records = substr(records, 1, length(records) - 5) WHERE id = 1 << ?",
+                      (history_file.BLOCK_BITS,))  # fmt: skip
+    other.close()
+    with pytest.raises(sqlite3.DatabaseError, match="damaged"):
+        seqs(history)
+    last = history_file.MERGED
+    history.add([(last, record("A", T))], after=last - 1, through=last, oldest=0)
+    assert history.cursor() == 0
+    history.add([(1, record("B", T))], after=0, through=1, oldest=0)
+    assert seqs(history) == [1]

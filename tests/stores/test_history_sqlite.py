@@ -11,9 +11,10 @@ import pytest
 from opentrail.ports import HistorySearch
 from opentrail.record.history_words import attribute_word, place_word
 from opentrail.stores import history_file, history_segments
-from opentrail.stores.history_file import Moved, SegmentRow, to_merge
-from opentrail.stores.history_reader import EVENTS_FILE
-from opentrail.stores.history_search import intersect
+from opentrail.stores.history_file import Moved, OtherFormat, SegmentRow, to_merge
+from opentrail.stores.history_import import ImportStore
+from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
+from opentrail.stores.history_search import Shelf, intersect
 from opentrail.stores.history_sqlite import SqliteHistory
 from tests.followers.trail_house import ACCOUNT, REGION, data_record, iso, record
 
@@ -92,7 +93,7 @@ def test_old_events_are_left_out_and_old_segments_dropped(index):
     assert (found(index), index.cursor()) == ([3], 3)
     connection = index._file.connection
     for table in ("blocks", "words", "many", "rare"):
-        column = "id >> 11" if table == "blocks" else "volume"
+        column = f"id >> {history_file.BLOCK_BITS}" if table == "blocks" else "volume"
         assert connection.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall() in ([(2,)], []), table
     assert not index.tidy(T + 150)
 
@@ -165,8 +166,8 @@ def test_counts_by_value(index):
 
 
 def test_segments_of_one_size_are_merged_as_far_as_they_fit():
-    rows = [SegmentRow(n, n, 5, T - n, T, 0, 0) for n in range(16)]
-    assert to_merge(rows[:15]) == []
+    rows = [SegmentRow(n, n, 5, T - n, T, 0, 0) for n in range(8)]
+    assert to_merge(rows[:7]) == []
     assert to_merge(rows) == rows[::-1]
     large = [SegmentRow(n, n, 10_000, T + n, T, 0, 0) for n in range(4)]
     assert to_merge(large[:3]) == []
@@ -234,6 +235,35 @@ def test_an_index_of_another_format_is_replaced(tmp_path):
     index = SqliteHistory(tmp_path)
     assert (index.cursor(), found(index)) == (0, [])
     index.close()
+
+
+def test_imported_events_of_another_format_are_told_of_once_and_left_alone(index, tmp_path, caplog):
+    add(index, (1, record("A", T)))
+    other = sqlite3.connect(tmp_path / IMPORTED_FILE)
+    other.executescript("CREATE TABLE meta (name TEXT PRIMARY KEY, value); INSERT INTO meta VALUES ('format', 4)")
+    other.close()
+    assert [found(index) for _ in range(3)] == [[1]] * 3
+    assert caplog.text.count("of another version") == 1
+    with pytest.raises(OtherFormat):
+        ImportStore(tmp_path)
+    other = sqlite3.connect(tmp_path / IMPORTED_FILE)
+    assert other.execute("SELECT * FROM meta").fetchall() == [("format", 4)]
+    other.close()
+
+
+def test_a_common_word_is_asked_for_in_few_volumes_only(index, monkeypatch):
+    for seq in range(1, 40):
+        add(index, (seq, record(f"Call{seq % 5}", T + seq)))
+    asked = []
+    having = Shelf._having
+    monkeypatch.setattr(
+        Shelf, "_having", lambda shelf, words, volumes: asked.append(volumes) or having(shelf, words, volumes)
+    )
+    assert found(index, "nCall1", limit=1) == [36]
+    assert [volumes.count(",") + 1 for volumes in asked] == [4, 8], "as far as the second event"
+    asked.clear()
+    assert found(index, "nCall1") == list(range(36, 0, -5))
+    assert [volumes.count(",") + 1 for volumes in asked] == [4, 8, 16, 11]
 
 
 def test_a_reader_notices_that_the_file_was_replaced(index, tmp_path):

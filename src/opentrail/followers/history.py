@@ -1,8 +1,8 @@
 """The event history: hands every record to the index as soon as it is durable, and answers LookupEvents.
 
 Management events always, data events if the house wants them. Knows nothing of trails: history is independent of them.
-Under load lines are gathered for a moment, so that the index costs the event loop a few batches a second and no more. A
-look-up shows whatever was answered before it was asked, unless the index lags far behind.
+Lines are gathered for a moment, so that the index costs the event loop a few batches a second and no more. A look-up shows
+whatever was answered before it was asked, unless the index lags far behind: what the index lacks yet, it searches itself.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from opentrail.followers import history_tail
+from opentrail.followers.history_tail import HistoryTail, merged
 from opentrail.ports import HistoryIndex, HistoryQuery, HistorySearch, Ledger, Line, PastEvent, Seq
 from opentrail.record.history_words import CATEGORIES, EVENT_ID, attribute_word, place_word
 
@@ -19,12 +21,12 @@ BATCH_LINES = 2_000
 """Lines handed over at once, about."""
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 """Bytes of lines handed over at once; a single longer line goes alone."""
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.1
 """How long lines gather after a batch."""
 WAIT_SECONDS_MAX = 0.5
-"""How long a look-up waits for lines that are durable and not yet in the index."""
+"""How long a look-up waits while more lines are not in the index yet than it searches itself."""
 WAIT_LINES_MAX = 2 * BATCH_LINES
-"""With more of them it does not wait at all."""
+"""With more than these it does not wait at all, and shows what is in the index."""
 IDLE_LINES = 5_000
 """Lines without anything to keep after which the cursor is written all the same."""
 DAY_SECONDS = 86_400
@@ -53,7 +55,9 @@ class HistoryFollower:
         self._data_events = data_events
         self._writer = ThreadPoolExecutor(1, "history-writer")
         self._reader = ThreadPoolExecutor(1, "history-reader")
+        self._tail = HistoryTail()
         self._cursor: Seq = 0
+        """Up to here every line is in the index, or none that is kept."""
         self._written: Seq = 0
         self._following = False
         self._hurry = asyncio.Event()
@@ -122,15 +126,34 @@ class HistoryFollower:
         self._index.add(lines, after=self._written, through=through, oldest=oldest)
 
     async def lookup(self, query: HistoryQuery) -> Sequence[PastEvent]:
-        await self._wait(self._ledger.head())
+        head = self._ledger.head()
+        if self._lacks_many(head):
+            await self._wait(head)
         search = HistorySearch(_words(query), query.start, query.end, query.before)
-        return await asyncio.get_running_loop().run_in_executor(self._reader, self._index.find, search, query.limit)
+        newer = self._newer()
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._find, search, query.limit, newer)
+
+    def _newer(self) -> list[tuple[Seq, bytes]]:
+        """The lines that are not in the index yet and may be shown; none if they are too many."""
+        behind = self._ledger.head() - self._cursor
+        if not self._following or not 0 < behind <= history_tail.LINES_MAX:
+            return []
+        lines = self._ledger.read(self._cursor, behind)
+        return [(seq, line.data) for seq, line in lines if line.kind == "record" and not is_plain_data(line.data)]
+
+    def _find(self, search: HistorySearch, limit: int, newer: Sequence[tuple[Seq, bytes]]) -> Sequence[PastEvent]:
+        """In the thread that reads. The index may have taken in some of the newer lines by now."""
+        return merged(self._index.find(search, limit), self._tail.find(newer, search), limit)
+
+    def _lacks_many(self, head: Seq) -> bool:
+        """Does the index lack more lines up to `head` than a look-up searches itself, and not too many to wait for?"""
+        return self._following and history_tail.LINES_MAX < head - self._cursor <= WAIT_LINES_MAX
 
     async def _wait(self, head: Seq) -> None:
-        """Until the index has reached `head`, within reason."""
+        """Until the index is near `head`, within reason."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WAIT_SECONDS_MAX):
-                while self._following and self._cursor < head <= self._cursor + WAIT_LINES_MAX:
+                while self._lacks_many(head):
                     self._caught_up.clear()
                     self._hurry.set()
                     await self._caught_up.wait()

@@ -8,12 +8,12 @@ of every version are read; what one lacks is left out. Knows nothing of how word
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
 
 import msgspec
 
+from opentrail.record.history_head import TEXT_MAX, HistoryHead, text
 from opentrail.record.lookup_event import EventAttributes, attributes_of
 
 ACCOUNT, REGION, CATEGORY, EVENT, SOURCE, USER, IP, BUCKET, ERROR, READ_ONLY, ARN = "agcnsuibeop"
@@ -27,19 +27,17 @@ LOOKUP = "L"
 CATEGORIES = {"Management": "M", "Data": "D", "Insight": "I", "NetworkActivity": "X"}
 SHOWN = {"M": "Management", "I": "Insight"}
 """What LookupEvents can show, by the category's letter."""
-WORD_MAX = 2_000
-"""Characters of a word's text; no attribute that is longer can be asked for."""
-LOGSTASH_TIME = "@timestamp"
-"""Where records that went through Logstash tell their eventTime."""
+WORD_MAX = TEXT_MAX
+"""Characters of a word's text."""
 TIME_MAX = (1 << 32) - 1
 """Epoch seconds; later events have no place."""
+TIMES_REMEMBERED_MAX = 4_096
+"""Texts of times; neighbours in a file often share theirs."""
 
 _S3 = "s3.amazonaws.com"
 _S3_DATA_WITHOUT_KEY = frozenset({"ListObjects", "ListObjectVersions", "HeadBucket", "DeleteObjects"})
 """S3's data events that name no object; needed for records from before `eventCategory` (1.07) and `managementEvent`."""
 _DATA_EVENTS = frozenset({("lambda.amazonaws.com", "Invoke"), ("lambda.amazonaws.com", "InvokeExecution")})
-
-Record = Mapping[str, Any]
 
 
 class Unplaceable(ValueError):
@@ -60,14 +58,12 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     """Those that few do."""
 
 
-def found_by(record: Record) -> Found:
+def found_by(head: HistoryHead) -> Found:
     """Place and words of a record of any service and version. Raises Unplaceable."""
-    attributes = attributes_of(record)
-    time = _time(attributes.event_time or _text(record.get(LOGSTASH_TIME)))
-    identity = _mapping(record.get("userIdentity"))
-    account_id = _text(record.get("recipientAccountId")) or _text(identity.get("accountId"))
-    region = _text(record.get("awsRegion"))
-    category = category_of(record)
+    attributes = attributes_of(head)
+    time = _time(head.eventTime or head.logstash_time)
+    account_id, region = head.recipientAccountId or head.userIdentity.accountId, head.awsRegion
+    category = category_of(head)
     words = [
         CATEGORY + category,
         ACCOUNT + account_id,
@@ -77,8 +73,8 @@ def found_by(record: Record) -> Found:
         READ_ONLY + attributes.read_only,
     ]
     ids: list[str] = []
-    _add_caller(words, ids, record, identity, attributes)
-    _add_objects(words, ids, record, attributes)
+    _add_caller(words, ids, head, attributes)
+    _add_objects(words, ids, head, attributes)
     if category in SHOWN:
         place = place_word(account_id, region, category)
         words.append(place)
@@ -97,25 +93,23 @@ def attribute_word(account_id: str, region: str, category: str, key: str, value:
     return f"{LOOKUP}{category}{account_id}\0{region}\0{key}\0{value}"
 
 
-def category_of(record: Record) -> str:
+def category_of(head: HistoryHead) -> str:
     """One letter of CATEGORIES, also for records that do not tell their category."""
-    told = CATEGORIES.get(_text(record.get("eventCategory")))
+    told = CATEGORIES.get(head.eventCategory)
     if told is not None:
         return told
-    if isinstance(record.get("managementEvent"), bool):
-        return "M" if record["managementEvent"] else "D"
-    if record.get("eventType") == "AwsCloudTrailInsight":
+    if isinstance(head.managementEvent, bool):
+        return "M" if head.managementEvent else "D"
+    if head.eventType == "AwsCloudTrailInsight":
         return "I"
-    source, name = _text(record.get("eventSource")), _text(record.get("eventName"))
+    source, name = head.eventSource, head.eventName
     if source == _S3:
-        data = "key" in _mapping(record.get("requestParameters")) or name in _S3_DATA_WITHOUT_KEY
-        return "D" if data else "M"
+        keyed = head.requestParameters is not None and head.requestParameters.key is not msgspec.UNSET
+        return "D" if keyed or name in _S3_DATA_WITHOUT_KEY else "M"
     return "D" if (source, name) in _DATA_EVENTS else "M"
 
 
-def _add_caller(
-    words: list[str], ids: list[str], record: Record, identity: Record, attributes: EventAttributes
-) -> None:
+def _add_caller(words: list[str], ids: list[str], head: HistoryHead, attributes: EventAttributes) -> None:
     """Who called, from where, and what came of it."""
     if attributes.username:
         words.append(USER + attributes.username)
@@ -123,25 +117,24 @@ def _add_caller(
         ids.append(ACCESS_KEY + attributes.access_key_id)
     if attributes.event_id:
         ids.append(EVENT_ID + attributes.event_id)
-    if arn := _text(identity.get("arn")):
-        words.append(ARN + arn)
-    if ip := _text(record.get("sourceIPAddress")):
-        words.append(IP + ip)
-    if request_id := _text(record.get("requestID")):
-        ids.append(REQUEST_ID + request_id)
-    if code := _text(record.get("errorCode")):
-        words.append(ERROR + code)
-    if code or record.get("errorMessage"):
+    if head.userIdentity.arn:
+        words.append(ARN + head.userIdentity.arn)
+    if head.sourceIPAddress:
+        words.append(IP + head.sourceIPAddress)
+    if head.requestID:
+        ids.append(REQUEST_ID + head.requestID)
+    if head.errorCode:
+        words.append(ERROR + head.errorCode)
+    if head.errorCode or head.errorMessage:
         words.append(ANY_ERROR)
 
 
-def _add_objects(words: list[str], ids: list[str], record: Record, attributes: EventAttributes) -> None:
+def _add_objects(words: list[str], ids: list[str], head: HistoryHead, attributes: EventAttributes) -> None:
     """Buckets, object keys and resources."""
-    parameters = record.get("requestParameters")
-    if isinstance(parameters, dict):
-        if bucket := _text(parameters.get("bucketName")):
+    if head.requestParameters is not None:
+        if bucket := text(head.requestParameters.bucketName):
             words.append(BUCKET + bucket)
-        if key := _text(parameters.get("key")):
+        if key := text(head.requestParameters.key):
             ids.append(KEY + key)
     for type_, name in attributes.resources:
         ids.append(RESOURCE + name)
@@ -154,20 +147,13 @@ def _add_objects(words: list[str], ids: list[str], record: Record, attributes: E
             words.append(BUCKET + name)
 
 
-def _time(text: str) -> int:
+@lru_cache(TIMES_REMEMBERED_MAX)
+def _time(told: str) -> int:
     try:
-        told = datetime.fromisoformat(text)
-        moment = int((told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp())
+        moment = datetime.fromisoformat(told)
+        seconds = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError) as error:
-        raise Unplaceable(f"eventTime is {text!r}") from error
-    if not 0 <= moment <= TIME_MAX:
-        raise Unplaceable(f"eventTime is {text!r}")
-    return moment
-
-
-def _mapping(value: object) -> Record:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str:
-    return value[:WORD_MAX] if isinstance(value, str) else ""
+        raise Unplaceable(f"eventTime is {told!r}") from error
+    if not 0 <= seconds <= TIME_MAX:
+        raise Unplaceable(f"eventTime is {told!r}")
+    return seconds

@@ -5,17 +5,14 @@ Pure: a record in, attributes out. Source: API reference, LookupEvents; events t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 
+from opentrail.record.history_head import Caller, Elements, HistoryHead, Parameters, text
+
 RESOURCES_MAX = 50
 """Resources listed of one event."""
-VALUE_MAX = 2_000
-"""Characters of an attribute's value; longer ones cannot be asked for."""
-
-Record = Mapping[str, Any]
 
 _S3_WITHOUT_RESOURCES = ("Accelerate", "Inventory", "Analytics")
 """S3's configurations whose calls list no bucket."""
@@ -77,33 +74,32 @@ class EventAttributes(msgspec.Struct, frozen=True):
             yield "ResourceName", name
 
 
-def attributes_of(record: Record) -> EventAttributes:
+def attributes_of(head: HistoryHead) -> EventAttributes:
     """The attributes of a record of any service."""
-    identity = _mapping(record.get("userIdentity"))
-    named = _mapping(record.get("insightDetails")) if "insightDetails" in record else record
+    caller, named = head.userIdentity, head.insightDetails or head
     return EventAttributes(
-        event_id=_text(record.get("eventID")),
-        event_name=_text(named.get("eventName")),
-        event_source=_text(named.get("eventSource")),
-        event_time=_text(record.get("eventTime")),
-        read_only="true" if record.get("readOnly") else "false",
-        username=username_of(identity),
-        access_key_id=_text(identity.get("accessKeyId")),
-        resources=tuple(dict.fromkeys(_resources(record)))[:RESOURCES_MAX],
+        head.eventID,
+        named.eventName,
+        named.eventSource,
+        head.eventTime,
+        "true" if head.readOnly else "false",
+        username_of(caller),
+        caller.accessKeyId,
+        _resources(head),
     )
 
 
-def username_of(identity: Mapping[str, Any]) -> str:
+def username_of(caller: Caller) -> str:
     """IAM user name, role session name, `root`, or the name of the service."""
-    kind = identity.get("type")
+    kind = caller.type
     if kind == "Root":
         return "root"
     if kind == "AWSService":
-        return _text(identity.get("invokedBy"))
+        return caller.invokedBy
     if kind in ("AssumedRole", "FederatedUser"):
-        session = _text(identity.get("principalId")).partition(":")[2]
-        return session or _text(identity.get("arn")).rpartition("/")[2]
-    return _text(identity.get("userName") or identity.get("invokedBy"))
+        session = caller.principalId.partition(":")[2]
+        return session or caller.arn.rpartition("/")[2]
+    return caller.userName or caller.invokedBy
 
 
 def resource_name(arn: str) -> str:
@@ -111,37 +107,24 @@ def resource_name(arn: str) -> str:
     return arn.removeprefix("arn:aws:s3:::")
 
 
-def _resources(record: Record) -> Iterator[tuple[str, str]]:
-    name = _text(record.get("eventName"))
-    source = _text(record.get("eventSource"))
+def _resources(head: HistoryHead) -> tuple[tuple[str, str], ...]:
+    name, source = head.eventName, head.eventSource
     if (
         source == "s3.amazonaws.com"
         and name.endswith("Configuration")
         and any(map(name.__contains__, _S3_WITHOUT_RESOURCES))
     ):
-        return
-    listed = record.get("resources")
-    for entry in listed if isinstance(listed, list) else ():
-        entry = _mapping(entry)
-        arn = _text(entry.get("ARN") or entry.get("ARNPrefix"))
-        if arn and entry.get("type"):
-            yield _text(entry["type"]), resource_name(arn)
-    if source in _PARAMETERS:
-        yield from _named(_PARAMETERS[source], _mapping(record.get("requestParameters")))
-    if source in _RESPONSES:
-        yield from _named(_RESPONSES[source], _mapping(record.get("responseElements")))
+        return ()
+    found = []
+    for each in head.resources or ():
+        if each.type and (arn := each.ARN or each.ARNPrefix):
+            found.append((each.type, resource_name(arn)))
+    if head.requestParameters is not None and source in _PARAMETERS:
+        found += _named(_PARAMETERS[source], head.requestParameters)
+    if head.responseElements is not None and source in _RESPONSES:
+        found += _named(_RESPONSES[source], head.responseElements)
+    return tuple(dict.fromkeys(found))[:RESOURCES_MAX] if found else ()
 
 
-def _named(members: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for member, type_ in members:
-        value = values.get(member)
-        if isinstance(value, str) and value:
-            yield type_, value[:VALUE_MAX]
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str:
-    return value[:VALUE_MAX] if isinstance(value, str) else ""
+def _named(members: tuple[tuple[str, str], ...], values: Parameters | Elements) -> list[tuple[str, str]]:
+    return [(type_, name) for member, type_ in members if (name := text(getattr(values, member)))]

@@ -132,8 +132,11 @@ def _store(data_dir: Path) -> ImportStore:
         return ImportStore(data_dir)
     except AnotherImport as error:
         raise CannotDo(f"another import into {data_dir} is under way; wait for its end") from error
-    except (OtherFormat, OSError, sqlite3.Error) as error:
-        raise CannotDo(f"cannot import into {data_dir}: {error or 'its files are of another version'}") from error
+    except OtherFormat as error:
+        told = f"{data_dir / IMPORTED_FILE} is of another version of OpenTrail; move it away and import its log files again"
+        raise CannotDo(told) from error
+    except (OSError, sqlite3.Error) as error:
+        raise CannotDo(f"cannot import into {data_dir}: {error}") from error
 
 
 def _import(store: ImportStore, source: Source, files: Sequence[LogFile], data_dir: Path) -> Outcome:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from opentrail.record.history_head import head_of
 from opentrail.record.history_words import category_of
 from opentrail.record.lookup_event import attributes_of
 
@@ -72,7 +73,8 @@ CSV_COLUMNS: dict[str, Callable[[EventRow], str]] = {
 def row_of(data: bytes) -> EventRow:
     """The columns of a record as the history keeps it."""
     record: Mapping[str, Any] = msgspec.json.decode(data)
-    attributes = attributes_of(record)
+    head = head_of(record)
+    attributes = attributes_of(head)
     identity, parameters = _mapping(record.get("userIdentity")), _mapping(record.get("requestParameters"))
     return EventRow(
         time=attributes.event_time,
@@ -88,7 +90,7 @@ def row_of(data: bytes) -> EventRow:
         error=_text(record.get("errorCode")),
         message=_text(record.get("errorMessage")),
         read_only=attributes.read_only,
-        category=CATEGORY_NAMES[category_of(record)],
+        category=CATEGORY_NAMES[category_of(head)],
         event_id=attributes.event_id,
         request_id=_text(record.get("requestID")),
         access_key=attributes.access_key_id,

@@ -18,6 +18,7 @@ import msgspec
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.ports import HistoryQuery, PastEvent
+from opentrail.record.history_head import read_head
 from opentrail.record.lookup_event import EventAttributes, attributes_of
 from opentrail.rows.cloudtrail import SIGNING_KEYS
 from opentrail.service import Service
@@ -94,7 +95,7 @@ async def list_public_keys(call: Call, unit: Unit) -> Shape:
 def _events(found: Sequence[PastEvent], attribute: tuple[str, str] | None) -> Iterator[Shape]:
     """The entries of Events. The index goes by hashes; what only shares the hash of the value is left out."""
     for event in found:
-        attributes = attributes_of(msgspec.json.decode(event.record))
+        attributes = attributes_of(read_head(event.record))
         if attribute is None or attribute in attributes.values() or attribute == ("EventId", attributes.event_id):
             yield _event(event, attributes)
 
@@ -112,7 +113,7 @@ def _event(found: PastEvent, attributes: EventAttributes) -> Shape:
         "Resources": [{"ResourceType": type_, "ResourceName": name} for type_, name in attributes.resources],
         "CloudTrailEvent": found.record.decode(),
     }
-    return {name: value for name, value in shape.items() if value != ""}
+    return {name: value for name, value in shape.items() if value != ""} if "" in shape.values() else shape
 
 
 def _results(given: Mapping[str, Any]) -> int:

@@ -1,6 +1,6 @@
 """One file of the event history: segments of events in SQLite, written by one process, read by any number.
 
-Whatever is added becomes a segment at once, in one transaction with the cursor; small segments are merged, sixteen into
+Whatever is added becomes a segment at once, in one transaction with the cursor; small segments are merged, eight into
 one, until they are full; full ones are bound, 32 into a volume, in which a word's lists lie side by side: a look-up seeks
 once in each volume. Expiry removes whole volumes. Readers see a snapshot (WAL), so writers never disturb them.
 Knows numbers, words and records' bytes; not where they come from.
@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import msgspec
 
+from opentrail.stores.history_blocks import BLOCK_EVENTS, Unpacker
 from opentrail.stores.history_segments import (
-    BLOCK_EVENTS,
     EVENTS_MAX,
     RANK_MASK,
     Entry,
@@ -27,21 +27,20 @@ from opentrail.stores.history_segments import (
     Segment,
     assemble,
     build,
-    unpack,
     unpack_head,
 )
 
-FORMAT = 4
+FORMAT = 5
 """Version of the layout."""
-BLOCK_BITS = 11
+BLOCK_BITS = 12
 """A block's id is its segment's and so many bits of its place there: EVENTS_MAX / BLOCK_EVENTS."""
 VOLUME_SEGMENTS = 32
 """Full segments that are bound into a volume."""
 INDEXES = {"words": "word", "many": "word", "rare": "bucket"}
 """The tables of lists, and what they are ordered by within a volume."""
-MERGED = 16
+MERGED = 8
 """Segments of about one size that are merged into one."""
-TIER_BASE = 16
+TIER_BASE = 8
 CACHE_KIB = 16 * 1024
 """Pages that a connection keeps in memory."""
 PAGE_BYTES = 16 * 1024
@@ -337,12 +336,12 @@ def _places(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[tuple[i
 
 
 def _records(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[bytes]:
-    dictionary = dictionary_of(connection, row.id)
+    unpack = Unpacker(dictionary_of(connection, row.id)).unpack
     query = "SELECT records FROM blocks WHERE id >= ? AND id < ? ORDER BY id"
     left = row.count
     for (block,) in connection.execute(query, (row.id << BLOCK_BITS, (row.id + 1) << BLOCK_BITS)):
         count = min(left, BLOCK_EVENTS)
-        yield from unpack(block, count, dictionary)
+        yield from unpack(block, count)
         left -= count
 
 

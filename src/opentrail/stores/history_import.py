@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from opentrail.record.history_head import read_head
 from opentrail.record.history_words import EVENT_ID, WORD_MAX, Unplaceable, found_by
 from opentrail.stores.history_file import HistoryFile, OtherFormat, SegmentRow, hasher_of, meta, segment_rows
 from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
@@ -210,10 +211,7 @@ class ImportStore:
 
 
 def _event(record: bytes) -> _Event:
-    decoded = msgspec.json.decode(record)
-    if not isinstance(decoded, dict):
-        raise Unplaceable("it is no object")
-    found = found_by(decoded)
+    found = found_by(read_head(record))
     if found.event_id:
         return _Event(found.time, found.words, found.ids, record, _key(found.event_id, found.account_id))
     digest = hashlib.sha256(record).digest()

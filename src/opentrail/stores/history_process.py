@@ -140,9 +140,7 @@ def _done(history: SqliteHistory, task: Task) -> Done:
             history.clear()
         return Done(history.cursor())
     except (sqlite3.Error, Moved, MemoryError) as error:
-        if isinstance(error, sqlite3.DatabaseError) and not is_passing(error):
-            log.error("the event history is damaged, and is built again: %s", error)
-            history.replace()
+        _mend(history, error)
         return Done(0, str(error) or type(error).__name__)
 
 
@@ -152,6 +150,14 @@ def _tidy(history: SqliteHistory, oldest: int) -> None:
         history.tidy(oldest)
     except sqlite3.Error as error:
         log.error("the event history cannot be tidied up: %s", error)
+        _mend(history, error)
+
+
+def _mend(history: SqliteHistory, error: Exception) -> None:
+    """A damaged file is replaced; the follower sees that the cursor moved, and fills the new one."""
+    if isinstance(error, sqlite3.DatabaseError) and not is_passing(error):
+        log.error("the event history is damaged, and is built again: %s", error)
+        history.replace()
 
 
 if __name__ == "__main__":

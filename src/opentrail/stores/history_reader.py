@@ -48,8 +48,11 @@ class _Open:
                 self._connection = open_reader(self._path)
                 self._memory = Memory(self._connection)
                 self._file = (status.st_dev, status.st_ino)
-            except (sqlite3.Error, OtherFormat) as error:
-                log.warning("cannot read %s: %s", self._path.name, error or type(error).__name__)
+            except OtherFormat:
+                log.warning("%s is of another version of OpenTrail, and is not shown", self._path.name)
+                self._file = (status.st_dev, status.st_ino)  # it will not change; a new one has another number
+            except sqlite3.Error as error:
+                log.warning("cannot read %s: %s", self._path.name, error)
         return None if self._connection is None else Shelf(self._connection, self._memory)
 
     def close(self) -> None:

@@ -15,11 +15,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
 from opentrail.ports import FIRST_NUMBER, HistorySearch
 from opentrail.record.history_words import COUNTED, LOOKUP
+from opentrail.stores.history_blocks import BLOCK_EVENTS, Records, Unpacker
 from opentrail.stores.history_file import (
     BLOCK_BITS,
     BUSY_MILLISECONDS,
@@ -31,9 +33,7 @@ from opentrail.stores.history_file import (
     segment_rows,
 )
 from opentrail.stores.history_segments import (
-    BLOCK_EVENTS,
     BUCKET_SHIFT,
-    Inflating,
     ranks_of,
     rare_pattern,
     rare_ranks,
@@ -42,12 +42,14 @@ from opentrail.stores.history_segments import (
 
 BLOCKS_CACHED_MAX = 64
 """Inflated blocks that one search remembers: neighbours are often wanted together."""
-DICTIONARIES_CACHED_MAX = 512
-"""Compression dictionaries, 16 KiB each, that are kept between searches."""
+UNPACKERS_CACHED_MAX = 512
+"""Segments whose compression dictionary, 16 KiB and tables of about as much again, is kept between searches."""
 PROBED_MAX = 512
 """Ranks that are looked for one by one in another list; more are intersected as sets."""
 WORDS_MAX = 1_000
 """Words that a pattern may stand for."""
+VOLUMES_ASKED_FIRST, VOLUMES_ASKED_MAX = 4, 256
+"""Volumes that are asked in one go for the segments that have a word."""
 FEW = 16
 """Segments that are opened at once rather than looked at further."""
 _HIGHEST = "\U0010ffff"
@@ -98,7 +100,7 @@ class Memory:
         self.hasher = hasher_of(connection)
         self._version = -1
         self._segments: list[SegmentRow] = []
-        self._dictionaries: OrderedDict[int, bytes] = OrderedDict()
+        self._unpackers: OrderedDict[int, Unpacker] = OrderedDict()
 
     def segments(self) -> list[SegmentRow]:
         """All segments, those with the latest events first. Asked for once a transaction, before anything else."""
@@ -109,13 +111,15 @@ class Memory:
             self._version = version
         return self._segments
 
-    def dictionary(self, segment: int) -> bytes:
-        """What a segment's blocks were compressed with."""
-        found = self._dictionaries.get(segment)
+    def unpacker(self, segment: int) -> Unpacker:
+        """What reads a segment's blocks."""
+        found = self._unpackers.get(segment)
         if found is None:
-            found = self._dictionaries[segment] = dictionary_of(self._connection, segment)
-            if len(self._dictionaries) > DICTIONARIES_CACHED_MAX:
-                self._dictionaries.popitem(last=False)
+            found = self._unpackers[segment] = Unpacker(dictionary_of(self._connection, segment))
+            if len(self._unpackers) > UNPACKERS_CACHED_MAX:
+                self._unpackers.popitem(last=False)
+        else:
+            self._unpackers.move_to_end(segment)
         return found
 
 
@@ -130,7 +134,7 @@ class Shelf:
         self._blocks: OrderedDict[int, Block] = OrderedDict()
         self._rare: dict[tuple[str, int], list[int]] = {}
         """Lists of rare words that were come across, by (word, segment): a few numbers for each segment at the most."""
-        self._inflated: OrderedDict[int, Inflating] = OrderedDict()
+        self._inflated: OrderedDict[int, Records] = OrderedDict()
 
     def __enter__(self) -> Shelf:
         self._connection.execute("BEGIN")
@@ -173,16 +177,9 @@ class Shelf:
         """(segment, ranks of its events within the times that have all the words), by last time, newest first."""
         end = min(search.end, search.before[0]) if search.before else search.end
         within = [row for row in self._segments if row.last >= search.start and row.first <= end]
-        volumes = ",".join([str(volume) for volume in sorted({row.volume for row in within})])
         groups = [(word,) for word in sorted(search.words, key=_fewest_first)] + list(search.any_of)
-        candidates: set[int] | None = None
-        for group in groups:
-            if candidates is None:
-                candidates = self._having(group, volumes)
-            elif len(candidates) > FEW:  # few are quicker opened than sifted
-                candidates &= self._having(group, volumes)
-        for segment in within:
-            if segment.high <= search.after or (candidates is not None and segment.id not in candidates):
+        for segment in self._candidates(within, groups) if groups else within:
+            if segment.high <= search.after:
                 continue
             low, high = self._within(segment, search.start, end)
             if not groups:
@@ -193,6 +190,30 @@ class Shelf:
             for other in lists[1:]:
                 ranks = intersect(ranks, other)
             yield segment, ranks
+
+    def _candidates(self, segments: Sequence[SegmentRow], groups: Sequence[Sequence[str]]) -> Iterator[SegmentRow]:
+        """Those of some segments that have a word of each group, in the same order. Volumes are asked when the first of
+        their segments is come to, more and more of them together: who needs a few events of the newest asks few."""
+        coming = iter(dict.fromkeys(segment.volume for segment in segments))
+        asked: set[int] = set()
+        found: set[int] = set()
+        size = VOLUMES_ASKED_FIRST
+        for segment in segments:
+            while segment.volume not in asked:
+                volumes = list(islice(coming, size))
+                asked.update(volumes)
+                found |= self._having_all(groups, ",".join(map(str, volumes)))
+                size = min(2 * size, VOLUMES_ASKED_MAX)
+            if segment.id in found:
+                yield segment
+
+    def _having_all(self, groups: Sequence[Sequence[str]], volumes: str) -> set[int]:
+        """The segments of some volumes that have a word of each group; where few are left, not all are asked for."""
+        candidates = self._having(groups[0], volumes)
+        for group in groups[1:]:
+            if len(candidates) > FEW:  # few are quicker opened than sifted
+                candidates &= self._having(group, volumes)
+        return candidates
 
     def _having(self, words: Sequence[str], volumes: str) -> set[int]:
         """The segments of some volumes that have one of some words."""
@@ -284,7 +305,7 @@ class Shelf:
         if records is None:
             packed = self._block(segment, place)[2]
             count = min(segment.count - place * BLOCK_EVENTS, BLOCK_EVENTS)
-            records = self._inflated[block] = Inflating(packed, count, self._memory.dictionary(segment.id))
+            records = self._inflated[block] = self._memory.unpacker(segment.id).unpack(packed, count)
             if len(self._inflated) > BLOCKS_CACHED_MAX:
                 self._inflated.popitem(last=False)
         return records.record(hit.rank % BLOCK_EVENTS)

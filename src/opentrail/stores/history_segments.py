@@ -9,33 +9,26 @@ RARE_MAX events, else packed with its neighbours into a bucket, eight bytes an e
 from __future__ import annotations
 
 import hashlib
-import zlib
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import msgspec
 
 from opentrail.record.history_words import COUNTED
+from opentrail.stores.history_blocks import BLOCK_EVENTS, Packer, dictionary_for
 
 EVENTS_MAX = 32_768
 """Events of a segment: ranks fit into two bytes."""
-BLOCK_EVENTS = 16
-"""Records compressed together: what a look-up has to inflate for one of them."""
 RARE_MAX = 4
 """Events of a word that has no row of its own."""
-DICTIONARY_BYTES = 16 * 1024
 DICTIONARY_EVENTS = 2_048
 """Segments of so many events carry a compression dictionary, made of some of their records."""
-SAMPLES = 16
-LEVEL_SMALL, LEVEL = 1, 3
-"""zlib's levels for segments that will soon be merged, and for those that stay."""
 HASH_BITS = 48
-BUCKET_SHIFT = 38
-"""A bucket of rare words is a hash without so many of its bits: there are 1,024."""
+BUCKET_SHIFT = 36
+"""A bucket of rare words is a hash without so many of its bits: there are 4,096."""
 RANK_BITS = 16
 RANK_MASK = (1 << RANK_BITS) - 1
 WIDE = 1 << 32
@@ -144,18 +137,14 @@ def assemble(places: Sequence[tuple[int, int]], records: Iterable[bytes], lists:
     """A segment of (time, number) pairs in order, their records in the same order, and their words."""
     numbers = [number for _, number in places]
     low, high = min(numbers), max(numbers)
-    groups = _groups(iter(records))
     dictionary = b""
     if len(places) >= DICTIONARY_EVENTS:
-        kept = list(groups)
-        dictionary = _dictionary(kept)
-        groups = iter(kept)
-    level = LEVEL if dictionary else LEVEL_SMALL
-    packed = (pack(group, dictionary, level) for group in groups)
+        records = list(records)
+        dictionary = dictionary_for(records)
     heads = (
         pack_head(places[start : start + BLOCK_EVENTS], low, high) for start in range(0, len(places), BLOCK_EVENTS)
     )
-    blocks = list(zip(heads, packed, strict=True))
+    blocks = list(zip(heads, Packer(dictionary).pack(records), strict=True))
     lists.settle()
     words = [(word, _packed(ranks)) for word, ranks in sorted(lists.plain.items())]
     many = [(word, _packed(ranks)) for word, ranks in sorted(lists.many.items())]
@@ -165,69 +154,6 @@ def assemble(places: Sequence[tuple[int, int]], records: Iterable[bytes], lists:
 
 def _packed(ranks: Sequence[int]) -> bytes:
     return array("H", ranks).tobytes()
-
-
-def _groups(records: Iterator[bytes]) -> Iterator[list[bytes]]:
-    group = []
-    for record in records:
-        group.append(record)
-        if len(group) == BLOCK_EVENTS:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _dictionary(groups: Sequence[Sequence[bytes]]) -> bytes:
-    """Records from all over the segment, as far as they fit: what most others will look like."""
-    step = max(len(groups) // SAMPLES, 1)
-    share = DICTIONARY_BYTES // 8
-    samples = [group[0][:share] for group in groups[::step]]
-    return b"".join(samples)[-DICTIONARY_BYTES:]
-
-
-def pack(records: Sequence[bytes], dictionary: bytes, level: int) -> bytes:
-    """A block: the records' lengths and bytes, deflated."""
-    lengths = array("I", [len(record) for record in records]).tobytes()
-    stream = (
-        zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_DEFAULT_STRATEGY, dictionary)
-        if dictionary
-        else zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
-    )
-    return stream.compress(b"".join((lengths, *records))) + stream.flush()
-
-
-class Inflating:
-    """A block's records, inflated only as far as they are asked for: one of them alone costs half a block on average."""
-
-    __slots__ = ("_data", "_ends", "_rest", "_stream")
-
-    def __init__(self, block: bytes, count: int, dictionary: bytes) -> None:
-        self._stream = (
-            zlib.decompressobj(-zlib.MAX_WBITS, dictionary) if dictionary else zlib.decompressobj(-zlib.MAX_WBITS)
-        )
-        self._data, self._rest = b"", block
-        self._inflate(4 * count)
-        lengths = memoryview(self._data).cast("I")
-        self._ends = list(accumulate(lengths, initial=4 * count))
-
-    def _inflate(self, size: int) -> None:
-        """Have so many bytes."""
-        if size > len(self._data):
-            self._data += self._stream.decompress(self._rest, size - len(self._data))
-            self._rest = self._stream.unconsumed_tail
-
-    def record(self, place: int) -> bytes:
-        """One of the records."""
-        self._inflate(self._ends[place + 1])
-        return self._data[self._ends[place] : self._ends[place + 1]]
-
-
-def unpack(block: bytes, count: int, dictionary: bytes) -> list[bytes]:
-    """The `count` records of a block."""
-    records = Inflating(block, count, dictionary)
-    records.record(count - 1)  # all at once
-    return [records.record(place) for place in range(count)]
 
 
 def pack_head(places: Sequence[tuple[int, int]], low: int, high: int) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from opentrail.ports import HistorySearch, PastEvent, Seq
+from opentrail.record.history_head import read_head
 from opentrail.record.history_words import Unplaceable, found_by
 from opentrail.stores.history_file import HistoryFile, OtherFormat, remove
 from opentrail.stores.history_reader import EVENTS_FILE, HistoryReader
@@ -73,10 +74,7 @@ def entries_of(lines: Iterable[tuple[Seq, bytes]], oldest: int) -> Iterator[Entr
     """What is kept of lines; those that are no records are told of and passed over."""
     for seq, line in lines:
         try:
-            record = msgspec.json.decode(line)
-            if not isinstance(record, dict):
-                raise Unplaceable("it is no object")
-            found = found_by(record)
+            found = found_by(read_head(line))
         except (msgspec.MsgspecError, Unplaceable, UnicodeDecodeError, RecursionError) as error:
             log.error("line %d is no record; the event history cannot show it: %s", seq, error)
             continue

@@ -126,9 +126,11 @@ def write(member: Member, value: Value, dialect: Dialect) -> Value:
 
 def write_structure(shape: ShapeModel, value: Mapping[str, Value], dialect: Dialect) -> dict[str, Value]:
     """The known members that are not None."""
+    members, wire_names = shape.members, dialect.wire_names
     written = {}
     for name, each in value.items():
-        member = shape.members.get(name)
+        member = members.get(name)
         if member is not None and each is not None:
-            written[member.wire_name if dialect.wire_names else name] = write(member, each, dialect)
+            text = type(each) is str and member.shape.type == "string"  # most of what is written
+            written[member.wire_name if wire_names else name] = each if text else write(member, each, dialect)
     return written

@@ -145,6 +145,8 @@ def _http_date(seconds: int) -> str:
 
 def to_epoch(value: datetime | float | str) -> int | float:
     """Seconds since the epoch: a whole number where it is one, else exact to the microsecond."""
+    if type(value) is int and EPOCH_MIN <= value <= EPOCH_MAX:
+        return value
     since = to_datetime(value) - EPOCH
     whole = since.days * 86_400 + since.seconds
     return whole if not since.microseconds else (whole * 1_000_000 + since.microseconds) / 1_000_000
