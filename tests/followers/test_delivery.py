@@ -351,13 +351,13 @@ async def test_trails_that_log_each_others_buckets_echo_once_and_lose_nothing():
         given = {"SnsTopicName": "news", "RecursiveLogging": True, "S3BucketName": f"bucket-{name}"}
         await logging_trail(house, name, ALL_DATA, **given)
     await append(house, data_record("PutObject", "elsewhere", "key"))
-    assert await left_alone(house, 60.0) == 9, (
+    assert await left_alone(house, 5.0) == 9, (
         "each trail tells at once what is new, its delivery, and the look before it"
     )
-    assert await left_alone(house, 60.0) == 15, "what is quiet is forgotten by a restart: one echo more"
+    assert await left_alone(house, 5.0) == 15, "what is quiet is forgotten by a restart: one echo more"
     head = house.ledger.head()
     await append(house, record("Later"))
-    await left_alone(house, 60.0)
+    await left_alone(house, 5.0)
     delivered = Counter(key for _, key in deliveries(house, head))
     assert len(delivered) == 15
     for name in ("one", "two", "self"):
@@ -372,10 +372,10 @@ async def test_echoes_alone_are_delivered_when_logging_ends():
     house = trail_house(delivery_interval=0.02)
     await logging_trail(house, "main", [ALL_DATA[0] | {"IncludeManagementEvents": False}], RecursiveLogging=True)
     await append(house, data_record("PutObject", "elsewhere", "key"))
-    await left_alone(house, 60.0)
+    await left_alone(house, 5.0)
     before = Counter(key for _, key in deliveries(house))
     await invoke(house, "StopLogging", {"Name": "main"})
-    await left_alone(house, 60.0)
+    await left_alone(house, 5.0)
     lines = [each for each in delivered_records(house.ledger) if each["userIdentity"]["type"] == "AWSService"]
     assert Counter(each["requestParameters"]["key"] for each in lines) == before
 
@@ -384,14 +384,14 @@ async def test_echoes_alone_are_delivered_when_logging_ends():
 async def test_the_delivery_of_access_logs_is_no_reason_to_deliver_but_comes_along():
     house = trail_house(delivery_interval=0.02)
     await logging_trail(house, "main", ALL_DATA)
-    await left_alone(house, 60.0)
+    await left_alone(house, 5.0)
     before = len(objects(house.ledger, "/CloudTrail/"))
     service = {"type": "AWSService", "invokedBy": "logging.s3.amazonaws.com"}
     await append(house, data_record("PutObject", "access-logs", "log", userIdentity=service))
-    await left_alone(house, 60.0)
+    await left_alone(house, 5.0)
     assert len(objects(house.ledger, "/CloudTrail/")) == before
     await append(house, record("Later"))
-    await left_alone(house, 60.0)
+    await left_alone(house, 5.0)
     who = [each["userIdentity"].get("invokedBy") for each in delivered_records(house.ledger)]
     assert who.count("logging.s3.amazonaws.com") == 1
 
