@@ -86,7 +86,7 @@ def _wait(book: Book, otherwise: str, done: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             book.fault(otherwise)
             return
-        time.sleep(0.5)
+        time.sleep(0.1)
 
 
 def _pipelines_ended(pipelines: Any) -> bool:
