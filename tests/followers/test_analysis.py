@@ -34,6 +34,7 @@ from opentrail.rows.s3_metering import (
     Uses,
     groups_of,
 )
+from opentrail.server.clock import SystemClock
 from tests.fakes.later import Later
 from tests.followers.trail_house import Crash
 from tests.services.s3.world import BUCKET, World
@@ -41,6 +42,13 @@ from tests.services.s3.world import BUCKET, World
 TARGET = "reports"
 ACCOUNT = "000000000000"
 MIB = 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands still, so that no midnight comes between a sweep and what is asked of it."""
+    now = SystemClock().now()
+    monkeypatch.setattr(SystemClock, "now", lambda _clock: now)
 
 
 @pytest.fixture

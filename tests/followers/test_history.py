@@ -222,7 +222,7 @@ async def slow(house, monkeypatch):
     release, taken = threading.Event(), house.history._add
 
     def add(lines, through):
-        assert release.wait(20)
+        assert release.wait(120)
         taken(lines, through)
 
     monkeypatch.setattr(house.history, "_add", add)
@@ -252,7 +252,7 @@ async def test_lines_that_are_not_in_the_index_yet_are_found_all_the_same(house,
         record("Odd", eventTime="noon"),
         record("Insight", NOW, **insight),
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await names_of(house) == ["Third", "Second", "First"]
         assert await names_of(house, 1) == ["Third"]
         assert await names_of(house, before=(int(NOW) + 1, 6)) == ["Second", "First"]
