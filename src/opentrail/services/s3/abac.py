@@ -6,12 +6,10 @@ buckets": while it is on, tags are managed with S3 Control's TagResource and Unt
 
 from __future__ import annotations
 
-import msgspec
-
 from opentrail.call import Call, Shape
 from opentrail.service import Service
 from opentrail.services.s3.bucket_tags import ABAC
-from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
+from opentrail.services.s3.documents import drop_document, malformed, put_document, read_document
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -21,8 +19,7 @@ family = Service("s3")
 @family.operation("GetBucketAbac")
 async def get_bucket_abac(call: Call, unit: Unit) -> Shape:
     """Whether tags of the bucket count in policies."""
-    text = document_text(unit, bucket_of(call, unit), ABAC)
-    return {"AbacStatus": msgspec.json.decode(text) if text else {"Status": "Disabled"}}
+    return {"AbacStatus": read_document(unit, bucket_of(call, unit), ABAC) or {"Status": "Disabled"}}
 
 
 @family.operation("PutBucketAbac")

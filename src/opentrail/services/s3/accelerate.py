@@ -6,12 +6,10 @@ reference of both; S3 user guide, "Configuring fast, secure file transfers using
 
 from __future__ import annotations
 
-import msgspec
-
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, malformed, put_document
+from opentrail.services.s3.documents import malformed, put_document, read_document
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -23,9 +21,7 @@ family = Service("s3")
 @family.operation("GetBucketAccelerateConfiguration")
 async def get_bucket_accelerate_configuration(call: Call, unit: Unit) -> Shape:
     """The state of Transfer Acceleration; empty when it was never set."""
-    text = document_text(unit, bucket_of(call, unit), KIND)
-    output: Shape = msgspec.json.decode(text) if text else {}
-    return output
+    return read_document(unit, bucket_of(call, unit), KIND)
 
 
 @family.operation("PutBucketAccelerateConfiguration")

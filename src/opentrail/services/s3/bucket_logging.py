@@ -20,7 +20,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket
 from opentrail.rows.s3_logging import KIND, MISSING_GRANTS, as_logging, find_target, refused
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
+from opentrail.services.s3.documents import drop_document, malformed, put_document, read_document
 from opentrail.services.s3.grants import GRANTS_MAX, acls_disabled, document_grant
 from opentrail.services.s3.guard import question
 from opentrail.services.s3.objects import bucket_of
@@ -59,8 +59,8 @@ async def put_bucket_logging(call: Call, unit: Unit) -> Shape:
 @family.operation("GetBucketLogging")
 async def get_bucket_logging(call: Call, unit: Unit) -> Shape:
     """Where a bucket's server access logs go; empty if it is not logged."""
-    text = document_text(unit, bucket_of(call, unit), KIND)
-    return {"LoggingEnabled": msgspec.json.decode(text)} if text else {}
+    document = read_document(unit, bucket_of(call, unit), KIND)
+    return {"LoggingEnabled": document} if document else {}
 
 
 def _read(given: Mapping[str, Any]) -> Shape:

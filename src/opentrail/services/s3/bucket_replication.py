@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import msgspec
-
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket
 from opentrail.rows.s3_replication import ARN_PREFIX, KIND, SERVICE, read_filter
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
+from opentrail.services.s3.documents import drop_document, malformed, put_document, read_document
 from opentrail.services.s3.guard import guard
 from opentrail.services.s3.objects import STORAGE_CLASSES, bucket_of
 from opentrail.services.s3.tag_rules import check_tags
@@ -73,10 +71,10 @@ async def put_bucket_replication(call: Call, unit: Unit) -> Shape:
 async def get_bucket_replication(call: Call, unit: Unit) -> Shape:
     """Which of a bucket's objects are replicated, and where to."""
     bucket = bucket_of(call, unit)
-    text = document_text(unit, bucket, KIND)
-    if not text:
+    document = read_document(unit, bucket, KIND)
+    if not document:
         raise AwsError("ReplicationConfigurationNotFoundError", "", 404, BucketName=bucket.name)
-    return {"ReplicationConfiguration": msgspec.json.decode(text)}
+    return {"ReplicationConfiguration": document}
 
 
 @family.operation("DeleteBucketReplication")

@@ -17,7 +17,7 @@ from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
+from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document, read_document
 from opentrail.services.s3.objects import bucket_of
 from opentrail.services.s3.required_digest import require_digest
 from opentrail.state import Unit
@@ -73,12 +73,11 @@ async def put_bucket_cors(call: Call, unit: Unit) -> Shape:
 async def get_bucket_cors(call: Call, unit: Unit) -> Shape:
     """The CORS rules of a bucket."""
     bucket = bucket_of(call, unit)
-    text = document_text(unit, bucket, KIND)
-    if not text:
+    document = read_document(unit, bucket, KIND)
+    if not document:
         message = "The CORS configuration does not exist"
         raise AwsError("NoSuchCORSConfiguration", message, 404, BucketName=bucket.name)
-    output: Shape = msgspec.json.decode(text)
-    return output
+    return document
 
 
 @family.operation("DeleteBucketCors")

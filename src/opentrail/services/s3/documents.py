@@ -29,6 +29,13 @@ def document_text(unit: Unit, bucket: Bucket, kind: str) -> str:
     return "" if found is None else found.document
 
 
+def read_document(unit: Unit, bucket: Bucket, kind: str) -> dict[str, Any]:
+    """The document; empty when the bucket has none of this kind. Times in it are text."""
+    text = document_text(unit, bucket, kind)
+    document: dict[str, Any] = msgspec.json.decode(text) if text else {}
+    return document
+
+
 def put_document(unit: Unit, bucket: Bucket, kind: str, document: dict[str, Any]) -> None:
     """Set the document. `datetime`s become ISO 8601 text."""
     text = msgspec.json.encode(document).decode()

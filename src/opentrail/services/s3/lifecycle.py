@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import LIFECYCLE
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
+from opentrail.services.s3.documents import drop_document, malformed, put_document, read_document
 from opentrail.services.s3.lifecycle_check import check_minimum, check_rules
 from opentrail.services.s3.mfa_delete import ON
 from opentrail.services.s3.objects import bucket_of
@@ -51,11 +49,10 @@ def _new_id(unit: Unit) -> str:
 async def get_bucket_lifecycle_configuration(call: Call, unit: Unit) -> Shape:
     """The lifecycle rules of a bucket."""
     bucket = bucket_of(call, unit)
-    text = document_text(unit, bucket, LIFECYCLE)
-    if not text:
+    document = read_document(unit, bucket, LIFECYCLE)
+    if not document:
         raise AwsError("NoSuchLifecycleConfiguration", "", 404, BucketName=bucket.name)
-    output: Shape = msgspec.json.decode(text)
-    return output
+    return document
 
 
 @family.operation("DeleteBucketLifecycle")

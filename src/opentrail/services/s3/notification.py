@@ -13,15 +13,13 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import msgspec
-
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.s3 import Bucket
 from opentrail.rows.s3_event import EVENTS, bucket_arn, trial_message
 from opentrail.rows.s3_notices import KIND, MEMBERS, affixes, as_s3, sending
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
+from opentrail.services.s3.documents import drop_document, malformed, put_document, read_document
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -58,9 +56,7 @@ async def put_bucket_notification_configuration(call: Call, unit: Unit) -> Shape
 @family.operation("GetBucketNotificationConfiguration")
 async def get_bucket_notification_configuration(call: Call, unit: Unit) -> Shape:
     """Who is told what happens to a bucket's objects; empty if nobody is."""
-    text = document_text(unit, bucket_of(call, unit), KIND)
-    output: Shape = msgspec.json.decode(text) if text else {}
-    return output
+    return read_document(unit, bucket_of(call, unit), KIND)
 
 
 def _checked(unit: Unit, given: Mapping[str, Any]) -> tuple[Shape, list[str]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import msgspec
 from msgspec.structs import replace
 
 from opentrail.call import Call, Shape
@@ -16,7 +15,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS, Bucket, ObjectVersion
 from opentrail.service import Service
 from opentrail.services.s3 import lock_rules
-from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
+from opentrail.services.s3.documents import drop_document, malformed, put_document, read_document
 from opentrail.services.s3.objects import bucket_of, readable_version
 from opentrail.services.s3.required_digest import require_digest
 from opentrail.services.s3.versions import replace_version
@@ -73,8 +72,7 @@ async def get_object_lock_configuration(call: Call, unit: Unit) -> Shape:
     bucket = bucket_of(call, unit)
     if not bucket.object_lock:
         raise AwsError("ObjectLockConfigurationNotFoundError", "", 404, BucketName=bucket.name)
-    text = document_text(unit, bucket, lock_rules.KIND)
-    rule: Shape = msgspec.json.decode(text) if text else {}
+    rule = read_document(unit, bucket, lock_rules.KIND)
     return {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled", **rule}}
 
 

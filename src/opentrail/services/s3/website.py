@@ -15,7 +15,7 @@ import msgspec
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.service import Service
-from opentrail.services.s3.documents import document_text, drop_document, malformed, put_document
+from opentrail.services.s3.documents import drop_document, malformed, put_document, read_document
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
 
@@ -85,11 +85,10 @@ async def put_bucket_website(call: Call, unit: Unit) -> Shape:
 async def get_bucket_website(call: Call, unit: Unit) -> Shape:
     """The website configuration of a bucket."""
     bucket = bucket_of(call, unit)
-    text = document_text(unit, bucket, KIND)
-    if not text:
+    document = read_document(unit, bucket, KIND)
+    if not document:
         raise no_website(bucket.name)
-    output: Shape = msgspec.json.decode(text)
-    return output
+    return document
 
 
 @family.operation("DeleteBucketWebsite")
