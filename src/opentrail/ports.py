@@ -212,8 +212,7 @@ class HistoryQuery:
     """`Management` or `Insight`."""
 
 
-@dataclass(frozen=True, slots=True)
-class PastEvent:
+class PastEvent(msgspec.Struct, frozen=True, gc=False):
     """One event found: its place, its time (epoch seconds) and its record's bytes. The places of imported events, which
     have no line in the ledger, are below zero."""
 

@@ -12,16 +12,16 @@ import sqlite3
 from array import array
 from bisect import bisect_left
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from opentrail.ports import FIRST_NUMBER, HistorySearch
 from opentrail.record.history_words import COUNTED, LOOKUP
-from opentrail.stores.history_blocks import BLOCK_EVENTS, Records, Unpacker
+from opentrail.stores.history_blocks import BLOCK_EVENTS, Damaged, Records, Unpacker
 from opentrail.stores.history_file import (
     BLOCK_BITS,
     BUSY_MILLISECONDS,
@@ -41,7 +41,7 @@ from opentrail.stores.history_segments import (
 )
 
 BLOCKS_CACHED_MAX = 64
-"""Inflated blocks that one search remembers: neighbours are often wanted together."""
+"""Blocks that one search remembers: neighbours are often wanted together."""
 UNPACKERS_CACHED_MAX = 512
 """Segments whose compression dictionary, 16 KiB and tables of about as much again, is kept between searches."""
 PROBED_MAX = 512
@@ -57,12 +57,20 @@ _LATEST = (1 << 62, 1 << 62)
 
 Place = tuple[int, int]
 """(time, number)."""
-Block = tuple[Sequence[int], Sequence[int], bytes]
-"""(times, numbers beyond the segment's lowest, packed records)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+@dataclass(slots=True)
+class Block:
+    """Some events that lie together. Their records are inflated when one is asked for."""
+
+    times: Sequence[int]
+    numbers: Sequence[int]
+    """Beyond the segment's lowest."""
+    packed: bytes
+    records: Records | None = None
+
+
+class Hit(NamedTuple):
     """An event found, and where its record lies."""
 
     time: int
@@ -134,7 +142,6 @@ class Shelf:
         self._blocks: OrderedDict[int, Block] = OrderedDict()
         self._rare: dict[tuple[str, int], list[int]] = {}
         """Lists of rare words that were come across, by (word, segment): a few numbers for each segment at the most."""
-        self._inflated: OrderedDict[int, Records] = OrderedDict()
 
     def __enter__(self) -> Shelf:
         self._connection.execute("BEGIN")
@@ -176,7 +183,7 @@ class Shelf:
     def matching_ranks(self, search: HistorySearch) -> Iterator[tuple[SegmentRow, Sequence[int]]]:
         """(segment, ranks of its events within the times that have all the words), by last time, newest first."""
         end = min(search.end, search.before[0]) if search.before else search.end
-        within = [row for row in self._segments if row.last >= search.start and row.first <= end]
+        within = (row for row in self._segments if row.last >= search.start and row.first <= end)
         groups = [(word,) for word in sorted(search.words, key=_fewest_first)] + list(search.any_of)
         for segment in self._candidates(within, groups) if groups else within:
             if segment.high <= search.after:
@@ -191,21 +198,26 @@ class Shelf:
                 ranks = intersect(ranks, other)
             yield segment, ranks
 
-    def _candidates(self, segments: Sequence[SegmentRow], groups: Sequence[Sequence[str]]) -> Iterator[SegmentRow]:
-        """Those of some segments that have a word of each group, in the same order. Volumes are asked when the first of
-        their segments is come to, more and more of them together: who needs a few events of the newest asks few."""
-        coming = iter(dict.fromkeys(segment.volume for segment in segments))
+    def _candidates(self, segments: Iterable[SegmentRow], groups: Sequence[Sequence[str]]) -> Iterator[SegmentRow]:
+        """Those of some segments that have a word of each group, in the same order. Volumes are asked when their first
+        segment is come to, more and more of them together: who needs a few events of the newest asks few."""
         asked: set[int] = set()
         found: set[int] = set()
+        passed: list[SegmentRow] = []
+        coming: list[str] = []
         size = VOLUMES_ASKED_FIRST
         for segment in segments:
-            while segment.volume not in asked:
-                volumes = list(islice(coming, size))
-                asked.update(volumes)
-                found |= self._having_all(groups, ",".join(map(str, volumes)))
-                size = min(2 * size, VOLUMES_ASKED_MAX)
-            if segment.id in found:
-                yield segment
+            passed.append(segment)
+            if segment.volume not in asked:
+                asked.add(segment.volume)
+                coming.append(str(segment.volume))
+                if len(coming) == size:
+                    found |= self._having_all(groups, ",".join(coming))
+                    yield from [each for each in passed if each.id in found]
+                    passed, coming, size = [], [], min(2 * size, VOLUMES_ASKED_MAX)
+        if coming:
+            found |= self._having_all(groups, ",".join(coming))
+        yield from [each for each in passed if each.id in found]
 
     def _having_all(self, groups: Sequence[Sequence[str]], volumes: str) -> set[int]:
         """The segments of some volumes that have a word of each group; where few are left, not all are asked for."""
@@ -293,30 +305,27 @@ class Shelf:
 
     def place(self, segment: SegmentRow, rank: int) -> Place:
         """(time, number) of an event."""
-        times, numbers, _ = self._block(segment, rank // BLOCK_EVENTS)
+        block = self._block(segment, rank // BLOCK_EVENTS)
         within = rank % BLOCK_EVENTS
-        return times[within], segment.low + numbers[within]
+        return block.times[within], segment.low + block.numbers[within]
 
     def record(self, hit: Hit) -> bytes:
-        """An event's record, as it was kept."""
+        """An event's record, as it was kept. Raises Damaged."""
         segment, place = hit.segment, hit.rank // BLOCK_EVENTS
-        block = segment.id << BLOCK_BITS | place
-        records = self._inflated.get(block)
-        if records is None:
-            packed = self._block(segment, place)[2]
+        block = self._block(segment, place)
+        if block.records is None:
             count = min(segment.count - place * BLOCK_EVENTS, BLOCK_EVENTS)
-            records = self._inflated[block] = self._memory.unpacker(segment.id).unpack(packed, count)
-            if len(self._inflated) > BLOCKS_CACHED_MAX:
-                self._inflated.popitem(last=False)
-        return records.record(hit.rank % BLOCK_EVENTS)
+            block.records = self._memory.unpacker(segment.id).unpack(block.packed, count)
+        return block.records.record(hit.rank % BLOCK_EVENTS)
 
     def _block(self, segment: SegmentRow, place: int) -> Block:
-        """Times, numbers and packed records of a block."""
         number = segment.id << BLOCK_BITS | place
         block = self._blocks.get(number)
         if block is None:
             row = self._connection.execute("SELECT head, records FROM blocks WHERE id = ?", (number,)).fetchone()
-            block = self._blocks[number] = (*unpack_head(row[0], segment.low, segment.high), row[1])
+            if row is None:
+                raise Damaged("a block of records is missing")
+            block = self._blocks[number] = Block(*unpack_head(row[0], segment.low, segment.high), row[1])
             if len(self._blocks) > BLOCKS_CACHED_MAX:
                 self._blocks.popitem(last=False)
         return block
