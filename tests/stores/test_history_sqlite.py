@@ -11,10 +11,11 @@ import pytest
 from opentrail.ports import HistorySearch
 from opentrail.record.history_words import attribute_word, place_word
 from opentrail.stores import history_file, history_segments
-from opentrail.stores.history_file import Moved, OtherFormat, SegmentRow, to_merge
+from opentrail.stores.history_file import HistoryFile, Moved, OtherFormat, SegmentRow, to_merge
 from opentrail.stores.history_import import ImportStore
 from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_search import Shelf, intersect
+from opentrail.stores.history_segments import Entry
 from opentrail.stores.history_sqlite import SqliteHistory
 from tests.followers.trail_house import ACCOUNT, REGION, data_record, iso, record
 
@@ -249,6 +250,16 @@ def test_imported_events_of_another_format_are_told_of_once_and_left_alone(index
     other = sqlite3.connect(tmp_path / IMPORTED_FILE)
     assert other.execute("SELECT * FROM meta").fetchall() == [("format", 4)]
     other.close()
+
+
+def test_a_file_that_is_only_being_made_is_read_when_it_is_made(index, tmp_path):
+    add(index, (1, record("A", T)))
+    (tmp_path / IMPORTED_FILE).touch()
+    assert found(index) == [1]
+    made = HistoryFile(tmp_path / IMPORTED_FILE, durable=True)
+    made.add([Entry(T - 1, -1, record("B", T - 1), (), ())], after=0, through=0)
+    assert found(index) == [1, -1]
+    made.close()
 
 
 def test_a_common_word_is_asked_for_in_few_volumes_only(index, monkeypatch):

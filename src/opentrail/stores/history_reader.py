@@ -32,6 +32,8 @@ class _Open:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: tuple[int, int] | None = None
+        self._told: tuple[int, int] | None = None
+        """Which file was told of as one that cannot be shown."""
         self._connection: sqlite3.Connection | None = None
         self._memory: Memory | None = None
 
@@ -48,9 +50,10 @@ class _Open:
                 self._connection = open_reader(self._path)
                 self._memory = Memory(self._connection)
                 self._file = (status.st_dev, status.st_ino)
-            except OtherFormat:
-                log.warning("%s is of another version of OpenTrail, and is not shown", self._path.name)
-                self._file = (status.st_dev, status.st_ino)  # it will not change; a new one has another number
+            except OtherFormat:  # or one that is being made just now: it is looked at again each time
+                if self._told != (status.st_dev, status.st_ino):
+                    log.warning("%s is of another version of OpenTrail, and is not shown", self._path.name)
+                self._told = (status.st_dev, status.st_ino)
             except sqlite3.Error as error:
                 log.warning("cannot read %s: %s", self._path.name, error)
         return None if self._connection is None else Shelf(self._connection, self._memory)
