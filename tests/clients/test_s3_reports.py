@@ -42,9 +42,8 @@ def inventory(target: str, format_: str = "CSV") -> dict[str, Any]:
     }
 
 
-@pytest.mark.slow
-def test_an_inventory_is_delivered_day_by_day(quick: ServerProcess, name: str):
-    s3, target = quick.client("s3"), f"{name}-lists"
+def make_buckets(s3: Any, name: str, target: str) -> None:
+    """One to be reported on, and one into which S3 may put reports on it."""
     for bucket in (name, target):
         s3.create_bucket(Bucket=bucket)
     statement = {
@@ -54,8 +53,13 @@ def test_an_inventory_is_delivered_day_by_day(quick: ServerProcess, name: str):
         "Resource": f"arn:aws:s3:::{target}/*",
         "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{name}"}},
     }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    s3.put_bucket_policy(Bucket=target, Policy=policy)
+    s3.put_bucket_policy(Bucket=target, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+
+
+@pytest.mark.slow
+def test_an_inventory_is_delivered_day_by_day(quick: ServerProcess, name: str):
+    s3, target = quick.client("s3"), f"{name}-lists"
+    make_buckets(s3, name, target)
     s3.put_object(Bucket=name, Key="k", Body=b"bytes")
     s3.put_bucket_inventory_configuration(Bucket=name, Id="all", InventoryConfiguration=inventory(target))
 
@@ -74,16 +78,7 @@ def test_an_inventory_is_delivered_day_by_day(quick: ServerProcess, name: str):
 @pytest.mark.slow
 def test_an_analysis_is_exported_and_requests_are_counted(quick: ServerProcess, name: str):
     s3, target = quick.client("s3"), f"{name}-reports"
-    for bucket in (name, target):
-        s3.create_bucket(Bucket=bucket)
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "s3.amazonaws.com"},
-        "Action": "s3:PutObject",
-        "Resource": f"arn:aws:s3:::{target}/*",
-        "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{name}"}},
-    }
-    s3.put_bucket_policy(Bucket=target, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    make_buckets(s3, name, target)
     where = {"Format": "CSV", "Bucket": f"arn:aws:s3:::{target}"}
     export = {"OutputSchemaVersion": "V_1", "Destination": {"S3BucketDestination": where}}
     wanted = {"Id": "docs", "Filter": {"Prefix": "docs/"}, "StorageClassAnalysis": {"DataExport": export}}

@@ -17,14 +17,11 @@ from opentrail.server.road import InternalRoad
 from opentrail.server.signing import Signer
 from opentrail.services.s3.service import service
 from tests.fakes.house import NOW, commit, new_unit
+from tests.fakes.mortal import Crash
 from tests.services.s3.bucket_world import World, allow, make_world, policy
 
 SOURCE, LOGS = "a-bucket", "logs"
 HOME = "111111111111"
-
-
-class Crash(BaseException):
-    """The process ends here."""
 
 
 class SetClock(SystemClock):

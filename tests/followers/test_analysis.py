@@ -24,7 +24,6 @@ from opentrail.followers.analysis_days import (
     report,
 )
 from opentrail.followers.request_meter import RequestMeter
-from opentrail.ports import Writes
 from opentrail.rows.s3_metering import (
     ANALYSES,
     DAYS,
@@ -36,7 +35,8 @@ from opentrail.rows.s3_metering import (
 )
 from opentrail.server.clock import SystemClock
 from tests.fakes.later import Later
-from tests.followers.trail_house import Crash
+from tests.fakes.mortal import Crash, EveryOther
+from tests.followers.test_inventory import policy
 from tests.services.s3.world import BUCKET, World
 
 TARGET = "reports"
@@ -60,19 +60,8 @@ def s3(s3: Any) -> Any:
 
 
 def allow(s3: Any) -> None:
-    """What S3's guide has users put on a destination."""
-    condition = {
-        "ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{BUCKET}"},
-        "StringEquals": {"aws:SourceAccount": ACCOUNT, "s3:x-amz-acl": "bucket-owner-full-control"},
-    }
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "s3.amazonaws.com"},
-        "Action": "s3:PutObject",
-        "Resource": f"arn:aws:s3:::{TARGET}/*",
-        "Condition": condition,
-    }
-    s3.put_bucket_policy(Bucket=TARGET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    """Admit reports."""
+    s3.put_bucket_policy(Bucket=TARGET, Policy=json.dumps(policy(TARGET)))
 
 
 def analyse(s3: Any, id_: str = "all", filter_: dict[str, Any] | None = None, **target: str) -> None:
@@ -231,24 +220,14 @@ def test_a_crash_closes_no_day_twice_and_writes_no_report_twice(s3: Any, world: 
     s3.put_object(Bucket=BUCKET, Key="k", Body=b"x")
     s3.get_object(Bucket=BUCKET, Key="k")["Body"].read()
     count(world, meter)
-    commit, fatal = world.ledger.commit, 0
-
-    async def dying(writes: Writes, lines: Any) -> int:
-        nonlocal fatal
-        fatal += 1
-        if fatal % 2 and not after:
-            raise Crash
-        seq = await commit(writes, lines)
-        if fatal % 2:
-            raise Crash
-        return seq
-
+    commit = world.ledger.commit
+    dying = EveryOther(commit, after=after)
     world.ledger.commit = dying  # type: ignore[method-assign]
     for _ in range(6):
         with contextlib.suppress(Crash):
             sweep(world, 1.1)
     world.ledger.commit = commit  # type: ignore[method-assign]
-    assert fatal >= 2
+    assert dying.commits >= 2
     assert [(row["ObjectAge"], row["GetRequestCount"]) for row in rows(s3)] == [("ALL", "1")]
     written = [each for each in world.records("PutObject") if each["requestParameters"]["bucketName"] == TARGET]
     assert len(written) == 1

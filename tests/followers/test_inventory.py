@@ -41,7 +41,7 @@ def s3(s3: Any) -> Any:
     return s3
 
 
-def policy(**more: Any) -> dict[str, Any]:
+def policy(target: str = TARGET, **more: Any) -> dict[str, Any]:
     """What S3's guide has users put on a destination."""
     condition = {
         "ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{BUCKET}"},
@@ -51,7 +51,7 @@ def policy(**more: Any) -> dict[str, Any]:
         "Effect": "Allow",
         "Principal": {"Service": "s3.amazonaws.com"},
         "Action": "s3:PutObject",
-        "Resource": f"arn:aws:s3:::{TARGET}/*",
+        "Resource": f"arn:aws:s3:::{target}/*",
         "Condition": condition,
         **more,
     }

@@ -19,6 +19,7 @@ from opentrail.services import iam
 from opentrail.services.s3.service import service
 from opentrail.services.sts_sessions import role_session
 from tests.fakes.later import Later
+from tests.fakes.mortal import Crash
 from tests.services.s3.test_multipart import fails
 from tests.services.s3.test_replication import OTHER, put, rule
 from tests.services.s3.world import BUCKET, World
@@ -30,10 +31,6 @@ READ = [
     *("s3:GetObjectVersionTagging", "s3:GetObjectVersionAcl", "s3:GetObjectRetention", "s3:GetObjectLegalHold"),
 ]
 WRITE = ["s3:ReplicateObject", "s3:ReplicateDelete", "s3:ReplicateTags"]
-
-
-class Crash(BaseException):
-    """The process ends here."""
 
 
 @pytest.fixture

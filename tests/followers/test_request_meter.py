@@ -14,11 +14,10 @@ from opentrail.errors import Conflict, LedgerUnavailable
 from opentrail.followers import request_meter, request_watch
 from opentrail.followers.request_lines import bucket_in, metrics_of, read_request
 from opentrail.followers.request_meter import RequestMeter
-from opentrail.ports import Writes
 from opentrail.rows.s3_metering import ANALYSES, COUNTS, DAYS, METER_CURSORS, METERED, TALLIES, Uses
 from opentrail.state import Unit
 from tests.fakes.ledger import FakeLedger
-from tests.followers.trail_house import Crash
+from tests.fakes.mortal import Crash, EveryOther
 from tests.services.s3.world import BUCKET, World
 
 KIB = 1024
@@ -239,23 +238,12 @@ def test_a_crash_counts_nothing_twice_and_nothing_less(
         s3.put_object(Bucket=BUCKET, Key="k", Body=b"x")
         s3.get_object(Bucket=BUCKET, Key="k")["Body"].read()
     commit = world.ledger.commit
-    fatal = 0
-
-    async def dying(writes: Writes, lines: Any) -> int:
-        nonlocal fatal
-        fatal += 1
-        if fatal % 2 and not after:
-            raise Crash
-        seq = await commit(writes, lines)
-        if fatal % 2:
-            raise Crash
-        return seq
-
+    dying = EveryOther(commit, after=after)
     world.ledger.commit = dying  # type: ignore[method-assign]
     for _ in range(20):
         with contextlib.suppress(Crash):
             count(world, new_meter(world))
-    assert fatal >= 3
+    assert dying.commits >= 3
     assert counts(world)["AllRequests"] == 8
     tally = TALLIES.get(world.unit(), BUCKET, "all")
     assert tally is not None

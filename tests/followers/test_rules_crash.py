@@ -3,31 +3,8 @@
 import pytest
 
 from opentrail.ports import Line
+from tests.fakes.mortal import Crash, Mortal
 from tests.followers.rules_world import World, record
-
-
-class Died(BaseException):
-    """The end of the process."""
-
-
-class Mortal:
-    """A ledger that dies at its n-th commit from now."""
-
-    def __init__(self, ledger, number, *, durable):
-        self._ledger = ledger
-        self._left = number
-        self._durable = durable
-
-    def __getattr__(self, name):
-        return getattr(self._ledger, name)
-
-    async def commit(self, writes, lines):
-        self._left -= 1
-        if self._left == 0:
-            if self._durable:
-                await self._ledger.commit(writes, lines)
-            raise Died
-        return await self._ledger.commit(writes, lines)
 
 
 class EffectPlug:
@@ -43,7 +20,7 @@ async def life(world, ledger):
     world.restart()
     try:
         await world.follower.flush()
-    except Died:
+    except Crash:
         return False
     return True
 

@@ -10,11 +10,8 @@ from opentrail.followers import trail_log_groups
 from opentrail.ports import Line
 from opentrail.rows.trail_log_groups import LOG_GROUP_CURSORS, LOG_GROUP_STATUS
 from opentrail.state import Unit
+from tests.fakes.mortal import Crash, Mortal
 from tests.followers.log_group_world import ACCOUNT, GROUP, LOG_GROUP, REGION, ROLE, STREAM, World, policy
-
-
-class Died(BaseException):
-    """The end of the process."""
 
 
 @pytest.fixture
@@ -219,24 +216,6 @@ async def test_a_deleted_trail_delivers_what_it_logged(world):
     assert [each["eventName"] for each in await world.delivered()] == ["StartLogging", "CreateBucket", "DeleteTrail"]
 
 
-class Mortal:
-    """A ledger that dies at its n-th commit from now."""
-
-    def __init__(self, ledger, number, *, durable):
-        self._ledger, self._left, self._durable = ledger, number, durable
-
-    def __getattr__(self, name):
-        return getattr(self._ledger, name)
-
-    async def commit(self, writes, lines):
-        self._left -= 1
-        if self._left == 0:
-            if self._durable:
-                await self._ledger.commit(writes, lines)
-            raise Died
-        return await self._ledger.commit(writes, lines)
-
-
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("number", range(1, 6))
 async def test_each_record_is_one_event_whatever_dies(world, monkeypatch, number, durable):
@@ -250,7 +229,7 @@ async def test_each_record_is_one_event_whatever_dies(world, monkeypatch, number
     died = False
     try:
         await world.follower.flush()
-    except Died:
+    except Crash:
         died = True
     assert died or number > 4
     world.ledger = real

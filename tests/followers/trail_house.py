@@ -26,15 +26,12 @@ from opentrail.settings import Settings
 from opentrail.state import House, Unit
 from tests.fakes.house import NOW, FakeClock, build_house
 from tests.fakes.ledger import FakeLedger
+from tests.fakes.mortal import Crash
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 BUCKET = "trail-logs"
 OBJECTS = b"test-object\0"
-
-
-class Crash(BaseException):
-    """The process ends here."""
 
 
 class CrashingLedger(FakeLedger):
