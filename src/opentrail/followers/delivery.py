@@ -29,6 +29,8 @@ from opentrail.state import House, Unit
 
 READ_LINES = 128
 """Lines taken at once before other work gets its turn: some two milliseconds, which is what a call then waits longer."""
+GATHER_SECONDS = 0.05
+"""How long lines come together before they are sorted, so that a quiet server's calls do not each pay for it."""
 TICK_SECONDS = 1.0
 """How often due deliveries are looked for, at the least."""
 TICK_MIN_SECONDS = 0.01
@@ -115,6 +117,7 @@ class DeliveryFollower:
             while self._cursor < head:  # between two pages, what is due is planned, however much there is to read
                 async with self._reading:
                     await self._gather_page(head)
+            await asyncio.sleep(GATHER_SECONDS)
 
     async def _gather(self) -> None:
         """Sort every durable line to the trails that log it."""

@@ -1,7 +1,8 @@
 """Runs what pipelines have to do: actions that were started, waits that expire, histories of deleted pipelines.
 
-Work lies in a table in order of when it is due; the follower wakes when the ledger grows or something falls due, and
-asks for nothing else. An action's end and all that follows from it is one commit. Whatever a crash cut short is still in
+Work lies in a table in order of when it is due. The follower wakes when something falls due, and for a while after a bell
+told that the table is about to change it wakes whenever the ledger has grown; a ledger that grows by other things alone
+costs it nothing. An action's end and all that follows from it is one commit. Whatever a crash cut short is still in
 the table and is run again; what was acknowledged is not. Knows actions only by their plug, and no other follower.
 """
 
@@ -9,15 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from opentrail.call import Principal
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
+from opentrail.followers.hearing import hearing
 from opentrail.ports import Key
 from opentrail.rows.codepipeline import (
+    BELL,
     HISTORY_TABLES,
     WORK,
+    WORK_BELL,
     ActionRun,
     Execution,
     Pipeline,
@@ -41,6 +47,10 @@ RUNNING_MAX = 64
 """Pieces of work done at the same time."""
 WAKE_GAP = 0.01
 """Seconds between two looks at the table, so that a busy ledger does not keep the follower busy."""
+ATTENTIVE_SECONDS = 2.0
+"""How long the ledger is watched after the bell, which rings before the commit that it tells of."""
+LOOK_SECONDS = 1.0
+"""How often the table is looked at unasked."""
 RETRY_PAUSE = 1.0
 """Seconds until a commit that could not be made durable is tried again."""
 PURGE_PAGE = 1_000
@@ -62,16 +72,20 @@ class ExecutionsFollower:
         self._acting: dict[Key, asyncio.Task[object]] = {}
         self._stuck: set[Key] = set()
         self._looked_at = 0.0
+        self._rung_at = -ATTENTIVE_SECONDS
         self._freed = asyncio.Event()
 
     async def run(self) -> None:
         """Follow for ever. Cancelling it cancels the actions under way; they are run again at the next start."""
         async with asyncio.TaskGroup() as tasks:
-            while True:
-                head = self._house.ledger.head()
-                self._freed.clear()
-                next_due = self._look(tasks)
-                await self._sleep(head, next_due)
+            with hearing(BELL, WORK_BELL) as rung:
+                while True:
+                    head = self._house.ledger.head()
+                    self._freed.clear()
+                    if rung.is_set():
+                        self._rung_at = asyncio.get_running_loop().time()
+                        rung.clear()
+                    await self._sleep(rung, head, self._look(tasks))
 
     def _look(self, tasks: asyncio.TaskGroup) -> float | None:
         """Start what is due; when the next piece will be (epoch seconds; None: nothing is waiting)."""
@@ -97,17 +111,23 @@ class ExecutionsFollower:
             if self._house.ledger.get(key) is None:
                 task.cancel()
 
-    async def _sleep(self, head: int, next_due: float | None) -> None:
-        """Until the ledger has grown, a slot is free, or the next piece of work is due; WAKE_GAP at the least."""
-        pause = None if next_due is None else max(0.0, next_due - self._house.clock.now())
-        grown = asyncio.ensure_future(self._house.ledger.wait(head))
-        freed = asyncio.ensure_future(self._freed.wait())
+    async def _sleep(self, rung: asyncio.Event, head: int, next_due: float | None) -> None:
+        """Until the bell rings (soon after it: until the ledger has grown), a slot is free, or the next piece of work is
+        due; WAKE_GAP at the least."""
+        loop = asyncio.get_running_loop()
+        pause = LOOK_SECONDS
+        if next_due is not None:
+            pause = min(max(0.0, next_due - self._house.clock.now()), pause)
+        signs: list[Coroutine[Any, Any, object]] = [self._freed.wait(), rung.wait()]
+        if self._looked_at - self._rung_at < ATTENTIVE_SECONDS:
+            signs.append(self._house.ledger.wait(head))
+        waiting = [loop.create_task(sign) for sign in signs]
         try:
-            await asyncio.wait((grown, freed), timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            grown.cancel()
-            freed.cancel()
-        gap = self._looked_at + WAKE_GAP - asyncio.get_running_loop().time()
+            for each in waiting:
+                each.cancel()
+        gap = self._looked_at + WAKE_GAP - loop.time()
         if gap > 0:
             await asyncio.sleep(gap)
 

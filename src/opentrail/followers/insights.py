@@ -48,6 +48,8 @@ from opentrail.state import House, Unit
 
 READ_LINES: Final = 500
 """Lines counted before other work gets its turn."""
+GATHER_SECONDS: Final = 0.2
+"""How long lines come together before they are counted: a minute's verdict can wait that long."""
 TICK_SECONDS: Final = 1.0
 """How often the clock is asked whether a minute is over."""
 GRACE_SECONDS: Final = 2.0
@@ -122,6 +124,7 @@ class InsightsFollower:
                     await self._house.ledger.wait(self._cursor)
             try:
                 await self.catch_up()
+                await asyncio.sleep(GATHER_SECONDS)
             except (Conflict, LedgerUnavailable) as failure:
                 log.warning("insights wait for the ledger: %s", failure)
                 self._resume()

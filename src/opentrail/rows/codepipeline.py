@@ -6,13 +6,14 @@ Executions and actions are keyed by descending numbers: a plain scan shows the n
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from opentrail.pipeline.events import pipeline_arn
 from opentrail.pipeline.states import State
 from opentrail.ports import Key
+from opentrail.rows.bell import Bell
 from opentrail.state import Row, Table, Unit
 
 NUMBER_DIGITS = 10
@@ -194,6 +195,10 @@ START_TOKENS = Table("codepipeline.token", StartToken)
 ACTION_RUNS = Table("codepipeline.action", ActionRun)
 LATEST_ACTIONS = Table("codepipeline.latest", LatestAction)
 WORK = Table("codepipeline.work", Work)
+BELL = Bell()
+"""Rings WORK_BELL."""
+WORK_BELL: Final = "work"
+"""The bell that rings when work is put into the table or taken out of it."""
 
 HISTORY_TABLES: tuple[Table[Any], ...] = (
     VERSIONS,
@@ -217,6 +222,18 @@ def ascending(number: int) -> str:
 
 def work_parts(due: int, pipeline_id: str, number: int = 0, ordinal: int = 0) -> tuple[str, str, str, str]:
     return (f"{due:0{DUE_DIGITS}d}", pipeline_id, ascending(number), ascending(ordinal))
+
+
+def put_work(unit: Unit, work: Work, due: int) -> None:
+    """Something for the follower to do, at `due` (milliseconds)."""
+    WORK.put(unit, work, *work_parts(due, work.pipeline_id, work.number, work.ordinal))
+    BELL.ring(WORK_BELL)
+
+
+def delete_work(unit: Unit, due: int, pipeline_id: str, number: int, ordinal: int) -> None:
+    """It is not to be done any more."""
+    WORK.delete(unit, *work_parts(due, pipeline_id, number, ordinal))
+    BELL.ring(WORK_BELL)
 
 
 def due_of(key: Key) -> int:

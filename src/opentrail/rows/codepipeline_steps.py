@@ -21,7 +21,6 @@ from opentrail.rows.codepipeline import (
     ENGINES,
     LATEST_ACTIONS,
     PIPELINES,
-    WORK,
     ActionRun,
     Artifact,
     Engine,
@@ -29,11 +28,12 @@ from opentrail.rows.codepipeline import (
     LatestAction,
     Pipeline,
     Work,
+    delete_work,
     find_action_run,
     find_execution,
     put_action_run,
     put_execution,
-    work_parts,
+    put_work,
 )
 from opentrail.rows.codepipeline_action import ActionResult, failed
 from opentrail.state import Unit
@@ -122,7 +122,7 @@ def _start_action(unit: Unit, pipeline: Pipeline, command: engine.StartAction) -
     if problem:
         _write_result(unit, pipeline, run, failed("ConfigurationError", problem))
         return engine.ActionFailed(run.execution_id, run.stage, run.action, run.id)
-    put_work(unit, pipeline, run, "run")
+    _ask_for(unit, pipeline, run, "run")
     return None
 
 
@@ -178,25 +178,21 @@ def _place(unit: Unit, pipeline: Pipeline, region: str, artifact: str) -> Artifa
     return Artifact(artifact, artifact_store(pipeline, region)["location"], key)
 
 
-def put_work(unit: Unit, pipeline: Pipeline, run: ActionRun, kind: str) -> None:
+def _ask_for(unit: Unit, pipeline: Pipeline, run: ActionRun, kind: str) -> None:
     """Ask the follower to run, or at its due time to expire, an action."""
     work = Work(kind, pipeline.account_id, pipeline.region, pipeline.name, pipeline.id, run.number, run.ordinal)
-    WORK.put(unit, work, *work_parts(run.due, pipeline.id, run.number, run.ordinal))
-
-
-def delete_work(unit: Unit, pipeline: Pipeline, run: ActionRun) -> None:
-    WORK.delete(unit, *work_parts(run.due, pipeline.id, run.number, run.ordinal))
+    put_work(unit, work, run.due)
 
 
 def _abandon_action(unit: Unit, pipeline: Pipeline, command: engine.AbandonAction) -> None:
     run = _run(unit, pipeline, command.execution_id, command.action_execution_id)
-    delete_work(unit, pipeline, run)
+    delete_work(unit, run.due, pipeline.id, run.number, run.ordinal)
     put_action_run(unit, pipeline.id, replace(run, status="Abandoned", updated=unit.now))
 
 
 def finish_action(unit: Unit, pipeline: Pipeline, run: ActionRun, result: ActionResult, by: str = "") -> None:
     """An action has ended (`by`: who decided, for approvals): write it down and go on from there."""
-    delete_work(unit, pipeline, run)
+    delete_work(unit, run.due, pipeline.id, run.number, run.ordinal)
     _write_result(unit, pipeline, run, result, by)
     kind = engine.ActionSucceeded if result.status == "Succeeded" else engine.ActionFailed
     apply(unit, pipeline, kind(run.execution_id, run.stage, run.action, run.id))
@@ -204,10 +200,10 @@ def finish_action(unit: Unit, pipeline: Pipeline, run: ActionRun, result: Action
 
 def wait_action(unit: Unit, pipeline: Pipeline, run: ActionRun) -> None:
     """An action waits for somebody's answer: what is left to do is to let it expire."""
-    delete_work(unit, pipeline, run)
+    delete_work(unit, run.due, pipeline.id, run.number, run.ordinal)
     waiting = replace(run, due=int((run.started + run.timeout) * 1000), updated=unit.now)
     put_action_run(unit, pipeline.id, waiting)
-    put_work(unit, pipeline, waiting, "expire")
+    _ask_for(unit, pipeline, waiting, "expire")
 
 
 def _write_result(unit: Unit, pipeline: Pipeline, run: ActionRun, result: ActionResult, by: str = "") -> None:

@@ -19,12 +19,11 @@ from opentrail.rows.codepipeline import (
     ENGINES,
     PIPELINES,
     VERSIONS,
-    WORK,
     Pipeline,
     PipelineVersion,
     Work,
     ascending,
-    work_parts,
+    put_work,
 )
 from opentrail.rows.codepipeline_action import SERVICE_PRINCIPAL
 from opentrail.rows.codepipeline_steps import apply
@@ -190,7 +189,7 @@ async def delete_pipeline(call: Call, unit: Unit) -> Shape:
         PIPELINES.delete(unit, pipeline.account_id, pipeline.region, pipeline.name)
         ENGINES.delete(unit, pipeline.id)
         purge = Work("purge", pipeline.account_id, pipeline.region, pipeline.name, pipeline.id)
-        WORK.put(unit, purge, *work_parts(int(unit.now * 1000), pipeline.id))
+        put_work(unit, purge, int(unit.now * 1000))
     return {}
 
 
