@@ -37,6 +37,8 @@ READ_LINES: Final = 500
 """Lines matched in one commit."""
 IDLE_LINES: Final = 5_000
 """Lines without a match after which the cursor is written all the same."""
+IDLE_SECONDS: Final = 0.02
+"""How long lines come together while there are no rules; the first one matches what comes after it, that much later."""
 _CURSOR: Final = "rules"
 
 log = logging.getLogger("opentrail.rules")
@@ -86,6 +88,8 @@ class RulesFollower:
         while True:
             await self._house.ledger.wait(self._cursor)
             await self.catch_up()
+            if not self._book:
+                await asyncio.sleep(IDLE_SECONDS)
 
     async def catch_up(self) -> None:
         """Match what is durable by now."""
