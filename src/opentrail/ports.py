@@ -150,7 +150,16 @@ class Blobs(Protocol):
         ...
 
     async def drop(self, refs: Iterable[str]) -> None:
-        """Remove; unknown refs are ignored."""
+        """Remove; unknown refs are ignored, and held ones wait for their release."""
+        ...
+
+    def hold(self, refs: Iterable[str]) -> None:
+        """Somebody is about to open these one after the other: until as many releases they can be opened, dropped or
+        not."""
+        ...
+
+    def release(self, refs: Iterable[str]) -> None:
+        """The end of a `hold` of the same refs."""
         ...
 
     async def keep(self, refs: Iterable[str]) -> None:

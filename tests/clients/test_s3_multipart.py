@@ -106,3 +106,14 @@ def test_a_bucket_is_emptied_by_its_versions(s3: Any, bucket: str):
         named = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in every]
         assert "Errors" not in s3.delete_objects(Bucket=bucket, Delete={"Objects": named, "Quiet": True})
     s3.delete_bucket(Bucket=bucket)
+
+
+def test_an_object_of_parts_is_read_to_its_end_though_it_is_deleted_meanwhile(s3: Any, bucket: str, data: bytes):
+    much = data + data + data
+    s3.upload_fileobj(io.BytesIO(much), bucket, "k", Config=SMALL_PARTS)
+    body = s3.get_object(Bucket=bucket, Key="k")["Body"]
+    begun = body.read(MIB)
+    s3.delete_object(Bucket=bucket, Key="k")
+    with pytest.raises(ClientError):
+        s3.get_object(Bucket=bucket, Key="k")
+    assert begun + body.read() == much

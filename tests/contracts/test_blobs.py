@@ -79,6 +79,31 @@ async def test_a_blob_is_readable_before_and_after_it_is_kept(blobs):
     assert await whole(blobs, ref, size) == b"data"
 
 
+async def test_held_blobs_can_be_opened_until_the_last_release_however_often_they_are_dropped(blobs):
+    (gone, _), (stays, _) = [await blobs.put(chunked(b"data")) for _ in range(2)]
+    await blobs.keep([gone, stays])
+    blobs.hold([gone, stays])
+    blobs.hold([gone])
+    await blobs.drop([gone])
+    await blobs.drop([gone])
+    assert await whole(blobs, gone, 4) == b"data"
+    blobs.release([gone, stays])
+    assert await whole(blobs, gone, 4) == b"data"
+    blobs.release([gone])
+    with pytest.raises((FileNotFoundError, KeyError)):
+        await blobs.open(gone, 0, 4)
+    assert await whole(blobs, stays, 4) == b"data"
+
+
+async def test_a_blob_named_twice_in_one_hold_is_released_with_it(blobs):
+    ref, _ = await blobs.put(chunked(b"data"))
+    blobs.hold([ref, ref])
+    await blobs.drop([ref])
+    blobs.release([ref, ref])
+    with pytest.raises((FileNotFoundError, KeyError)):
+        await blobs.open(ref, 0, 4)
+
+
 class Broke(Exception):
     pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 
 
@@ -30,6 +31,8 @@ class FakeBlobs:
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
         self.kept: set[str] = set()
+        self.held: Counter[str] = Counter()
+        self._late: set[str] = set()
         self._next = 0
 
     async def put(self, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
@@ -44,6 +47,19 @@ class FakeBlobs:
 
     async def drop(self, refs: Iterable[str]) -> None:
         for ref in refs:
+            if self.held[ref]:
+                self._late.add(ref)
+            else:
+                self.stored.pop(ref, None)
+                self.kept.discard(ref)
+
+    def hold(self, refs: Iterable[str]) -> None:
+        self.held.update(refs)
+
+    def release(self, refs: Iterable[str]) -> None:
+        self.held.subtract(refs)
+        for ref in [ref for ref in self._late if not self.held[ref]]:
+            self._late.discard(ref)
             self.stored.pop(ref, None)
             self.kept.discard(ref)
 

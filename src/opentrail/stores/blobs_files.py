@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,9 @@ class FileBlobs:
         self._directory = directory
         self._incoming = directory / "incoming"
         self._clock = clock
+        self._held: Counter[str] = Counter()
+        self._dropped: set[str] = set()
+        """Those of the held that are to go when they are released; after a crash the ledger tells of them."""
         self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     async def put(self, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
@@ -65,8 +69,26 @@ class FileBlobs:
 
     async def drop(self, refs: Iterable[str]) -> None:
         for ref in refs:
-            self._place(ref).unlink(missing_ok=True)
-            (self._incoming / ref).unlink(missing_ok=True)
+            if ref in self._held:
+                self._dropped.add(ref)
+            else:
+                self._remove(ref)
+
+    def hold(self, refs: Iterable[str]) -> None:
+        self._held.update(refs)
+
+    def release(self, refs: Iterable[str]) -> None:
+        for ref in refs:
+            self._held[ref] -= 1
+            if not self._held[ref]:
+                del self._held[ref]
+                if ref in self._dropped:
+                    self._dropped.remove(ref)
+                    self._remove(ref)
+
+    def _remove(self, ref: str) -> None:
+        self._place(ref).unlink(missing_ok=True)
+        (self._incoming / ref).unlink(missing_ok=True)
 
     async def sweep(self, referenced: Callable[[str], bool]) -> int:
         removed = 0

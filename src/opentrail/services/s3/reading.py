@@ -215,7 +215,8 @@ async def _open(blobs: Blobs, part: Part, start: int, length: int, keys: KeyRing
 
 
 class _Joined:
-    """Runs of several blobs, one opened after the other; `call.ByteStream`."""
+    """Runs of several blobs, one opened after the other; `call.ByteStream`. An object that is replaced or deleted while
+    it is being read is read to its end."""
 
     def __init__(self, blobs: Blobs, pieces: list[tuple[Part, int, int]], length: int, keys: KeyRing | None) -> None:
         self.length = length
@@ -223,10 +224,12 @@ class _Joined:
         self._pieces = pieces
         self._keys = keys
         self._open: ByteStream | None = None
+        self._held = [part.ref for part, _, _ in pieces]
+        blobs.hold(self._held)
 
     async def _streams(self) -> AsyncIterator[ByteStream]:
         for part, start, length in self._pieces:
-            await self.close()
+            await self._close_piece()
             self._open = await _open(self._blobs, part, start, length, self._keys)
             yield self._open
 
@@ -246,7 +249,14 @@ class _Joined:
             async for run in runs:
                 yield run
 
-    async def close(self) -> None:
+    async def _close_piece(self) -> None:
         stream, self._open = self._open, None
         if stream is not None:
             await stream.close()
+
+    async def close(self) -> None:
+        held, self._held = self._held, []
+        try:
+            await self._close_piece()
+        finally:
+            self._blobs.release(held)
