@@ -48,6 +48,10 @@ class Settings:
         False,
         "Show DisplayName in S3's owners and grants, as S3 did until November 2025, for clients that look for it.",
     )
+    encrypt_buckets: bool = setting(
+        False,
+        "Give new buckets SSE-S3 as their default encryption, as AWS does; what is not encrypted goes out faster.",
+    )
     vpc_endpoints: str = setting("", "TOML or JSON file of VPC endpoints: ids, owners, policies, own listeners.")
     vpc_endpoint_header: str = setting("", "Header in which a trusted peer names the VPC endpoint of a request.")
     vpc_endpoint_peers: str = setting("", "Networks (10.0.0.0/8,…) whose peers are trusted to do so.")

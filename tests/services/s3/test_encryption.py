@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 from typing import Any
@@ -189,6 +190,23 @@ def test_the_default_of_a_bucket(s3: Any, world: World):
     assert applied["asked"]["additionalEventData"]["SSEApplied"] == "SSE_S3"
     for key in ("k", "asked"):
         assert applied[key]["responseElements"]["x-amz-server-side-encryption"] == "AES256"
+
+
+def test_a_house_that_encrypts_new_buckets(s3: Any, world: World):
+    default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}
+    settings = dataclasses.replace(world.house.settings, encrypt_buckets=True)
+    world.house = world.gate.house = dataclasses.replace(world.house, settings=settings)
+    s3.create_bucket(Bucket="fresh")
+    for _ in range(2):
+        got = s3.get_bucket_encryption(Bucket="fresh")["ServerSideEncryptionConfiguration"]
+        assert got == {"Rules": [default]}
+        assert s3.put_object(Bucket="fresh", Key="k", Body=text(100))["ServerSideEncryption"] == "AES256"
+        s3.delete_bucket_encryption(Bucket="fresh")
+    assert s3.get_object(Bucket="fresh", Key="k")["ServerSideEncryption"] == "AES256"
+    assert MARK not in stored(world)
+    [record, _] = world.records("PutObject")
+    assert record["additionalEventData"]["SSEApplied"] == "Default_SSE_S3"
+    assert "ServerSideEncryption" not in s3.put_object(Bucket=BUCKET, Key="k", Body=b"x")
 
 
 @pytest.mark.parametrize(

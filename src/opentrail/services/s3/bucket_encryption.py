@@ -1,7 +1,7 @@
 """The default encryption of a bucket: what is encrypted although its writer does not ask.
 
 The KMS key is kept as it was named and looked for when something is written, as S3 does. Source: S3 API reference,
-PutBucketEncryption. Here a bucket has no default until it is given one.
+PutBucketEncryption. Here a bucket has no default until it is given one, unless the house encrypts all new buckets.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from opentrail.errors import AwsError
 from opentrail.rows.s3 import BUCKETS
 from opentrail.service import Service
 from opentrail.services.s3.documents import malformed
-from opentrail.services.s3.encryption import SSE_S3, not_implemented
+from opentrail.services.s3.encryption import SSE_S3, first_encryption, not_implemented
 from opentrail.services.s3.kms_key import KMS_ALGORITHMS
 from opentrail.services.s3.objects import bucket_of
 from opentrail.state import Unit
@@ -62,7 +62,8 @@ async def put_bucket_encryption(call: Call, unit: Unit) -> Shape:
 
 @family.operation("DeleteBucketEncryption")
 async def delete_bucket_encryption(call: Call, unit: Unit) -> Shape:
-    """Take the default away; what was encrypted stays so."""
+    """Go back to what a new bucket has; what was encrypted stays so."""
     bucket = bucket_of(call, unit)
-    BUCKETS.put(unit, replace(bucket, encryption="", encryption_key="", bucket_key=False), bucket.name)
+    kept = replace(bucket, encryption=first_encryption(unit), encryption_key="", bucket_key=False)
+    BUCKETS.put(unit, kept, bucket.name)
     return {}

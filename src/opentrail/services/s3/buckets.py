@@ -33,6 +33,7 @@ from opentrail.rows.s3 import (
 from opentrail.rows.s3_metering import METERED_KINDS, touch_metered
 from opentrail.service import Service
 from opentrail.services.s3.directory_create import create_directory, create_directory_guard, is_directory
+from opentrail.services.s3.encryption import first_encryption
 from opentrail.services.s3.grants import ACL_MEMBERS, grant_pairs, grants_others, headers_acl, refuse_public_acl
 from opentrail.services.s3.guard import condition_keys, effective_access_block
 from opentrail.services.s3.listing import make_token, read_token
@@ -144,6 +145,7 @@ def _described(call: Call, unit: Unit, name: str, owner: str) -> Bucket:
         location=constraint or "",
         object_lock=locked,
         versioning="Enabled" if locked else "",
+        encryption=first_encryption(unit),
     )
 
 

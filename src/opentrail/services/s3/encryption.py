@@ -155,6 +155,11 @@ def _asked(call: Call, unit: Unit, bucket: Bucket, key: str) -> Protection:
     return Protection(wanted, default=algorithm is None, wrapping=wrapping, wrapper=wrapper)
 
 
+def first_encryption(unit: Unit) -> str:
+    """The default encryption of a bucket that was given none."""
+    return SSE_S3 if unit.house.settings.encrypt_buckets else ""
+
+
 def not_implemented(member: str) -> AwsError:
     message = "A header you provided implies functionality that is not implemented"
     return AwsError("NotImplemented", message, 501, Header=member)
