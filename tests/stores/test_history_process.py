@@ -73,13 +73,13 @@ def test_damage_that_shows_later_is_mended_by_building_anew(history, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_damaged_block_is_found_when_it_is_merged_and_mended_by_building_anew(history, tmp_path):
+def test_a_damaged_record_is_found_when_it_is_merged_and_mended_by_building_anew(history, tmp_path):
     for seq in range(1, history_file.MERGED):
         history.add([(seq, record("A", T))], after=seq - 1, through=seq, oldest=0)
     other = sqlite3.connect(tmp_path / EVENTS_FILE)
     with other:
-        other.execute("UPDATE blocks SET records = substr(records, 1, length(records) - 5) WHERE id = 1 << ?",
-                      (history_file.BLOCK_BITS,))  # fmt: skip
+        other.execute("UPDATE events SET record = substr(record, 1, length(record) - 5) WHERE id = 1 << ?",
+                      (history_file.EVENT_BITS,))  # fmt: skip
     other.close()
     with pytest.raises(sqlite3.DatabaseError, match="damaged"):
         seqs(history)

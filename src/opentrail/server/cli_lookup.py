@@ -205,7 +205,8 @@ def _once(reader: HistoryReader, wish: Wish, output: Output, form: str | None) -
         search = _expanded(wish, shelves)
         if wish.count_by:
             return _count(shelves, search, wish, output)
-        records = (shelf.record(hit) for shelf, hit in newest_first(shelves, search))
+        found = newest_first(shelves, search, wish.limit or LIMIT * 20)
+        records = (shelf.record(row) for row, shelf in found)
         shown = 0
         while page := list(islice(records, min(wish.limit - shown, LIMIT) if wish.limit else LIMIT * 20)):
             output.events(page)
@@ -266,8 +267,8 @@ def _follow(reader: HistoryReader, wish: Wish, output: Output) -> bool:
         with reader.shelves() as shelves:
             newest = max([shelf.newest() for shelf in shelves], default=after)
             search = replace(_expanded(wish, shelves), after=after)
-            found = islice(newest_first(shelves, search), limit) if newest > after else ()
-            records = [shelf.record(hit) for shelf, hit in found]
+            found = islice(newest_first(shelves, search, limit), limit) if newest > after else ()
+            records = [shelf.record(row) for row, shelf in found]
         if records:
             output.events(records[::-1])
         limit, after = FOLLOW_EVENTS_MAX, max(after, newest)

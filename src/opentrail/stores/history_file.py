@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from opentrail.stores.history_blocks import BLOCK_EVENTS, Unpacker
+from opentrail.stores.history_frames import Damaged, Unpacker
 from opentrail.stores.history_segments import (
     EVENTS_MAX,
     RANK_MASK,
@@ -27,16 +27,19 @@ from opentrail.stores.history_segments import (
     Segment,
     assemble,
     build,
-    unpack_head,
+    packed_times,
 )
 
-FORMAT = 5
+FORMAT = 6
 """Version of the layout."""
-BLOCK_BITS = 12
-"""A block's id is its segment's and so many bits of its place there: EVENTS_MAX / BLOCK_EVENTS."""
+EVENT_BITS = 15
+"""An event's id is its segment's and so many bits, its rank there."""
+SHORT_BYTES = 128
+"""A hashed word's list lies beside the word if it takes no more, else in a table of its own: so what has a word is
+found without reading the long ones, and the short ones are read with it."""
 VOLUME_SEGMENTS = 32
 """Full segments that are bound into a volume."""
-INDEXES = {"words": "word", "many": "word", "rare": "bucket"}
+INDEXES = {"words": "word", "many": "word", "long": "word", "rare": "bucket"}
 """The tables of lists, and what they are ordered by within a volume."""
 MERGED = 8
 """Segments of about one size that are merged into one."""
@@ -50,13 +53,14 @@ _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE segments (id INTEGER PRIMARY KEY, volume INTEGER NOT NULL, count INTEGER NOT NULL, first INTEGER NOT NULL,
   last INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL);
-CREATE TABLE dictionaries (segment INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
-CREATE TABLE blocks (id INTEGER PRIMARY KEY, head BLOB NOT NULL, records BLOB NOT NULL);
+CREATE TABLE openings (segment INTEGER PRIMARY KEY, dictionary BLOB NOT NULL, times BLOB NOT NULL);
+CREATE TABLE events (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, number INTEGER NOT NULL, record BLOB NOT NULL);
 CREATE TABLE words (volume INTEGER, word TEXT, segment INTEGER, ranks BLOB NOT NULL,
   PRIMARY KEY (volume, word, segment)) WITHOUT ROWID;
 CREATE TABLE many (volume INTEGER, word INTEGER, segment INTEGER, ranks BLOB NOT NULL,
   PRIMARY KEY (volume, word, segment)) WITHOUT ROWID;
-CREATE INDEX many_places ON many (volume, word, segment);
+CREATE TABLE long (volume INTEGER, word INTEGER, segment INTEGER, ranks BLOB NOT NULL,
+  PRIMARY KEY (volume, word, segment)) WITHOUT ROWID;
 CREATE TABLE rare (volume INTEGER, bucket INTEGER, segment INTEGER, entries BLOB NOT NULL,
   PRIMARY KEY (volume, bucket, segment)) WITHOUT ROWID;
 """
@@ -183,23 +187,21 @@ class HistoryFile:
     def set_meta(self, name: str, value: int) -> None:
         self.connection.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
 
-    def insert(self, segment: Segment) -> int:
-        """Store a segment's parts, within a transaction; its id."""
+    def insert(self, segment: Segment, lower: int = 0) -> None:
+        """Store a segment's parts, within a transaction. All its events' numbers are lowered by `lower`."""
         number = meta(self.connection, "next")
         self.set_meta("next", number + 1)
-        row = (number, number, segment.count, segment.first, segment.last, segment.low, segment.high)
+        bounds = (segment.count, segment.first, segment.last, segment.low - lower, segment.high - lower)
         write = self.connection.executemany
-        write("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", (row,))
-        if segment.dictionary:
-            write("INSERT INTO dictionaries VALUES (?, ?)", ((number, segment.dictionary),))
-        first = number << BLOCK_BITS
-        blocks = ((first + place, head, records) for place, (head, records) in enumerate(segment.blocks))
-        write("INSERT INTO blocks VALUES (?, ?, ?)", blocks)
+        write("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", ((number, number, *bounds),))
+        write("INSERT INTO openings VALUES (?, ?, ?)", ((number, segment.dictionary, packed_times(segment.places)),))
+        write("INSERT INTO events VALUES (?, ?, ?, ?)", _event_rows(number << EVENT_BITS, segment, lower))
+        many = [(word, ranks if len(ranks) <= SHORT_BYTES else b"") for word, ranks in segment.many]
+        long = [(word, ranks) for word, ranks in segment.many if len(ranks) > SHORT_BYTES]
         lists: tuple[tuple[str, Sequence[tuple[object, bytes]]], ...]
-        lists = (("words", segment.words), ("many", segment.many), ("rare", segment.rare))
+        lists = (("words", segment.words), ("many", many), ("long", long), ("rare", segment.rare))
         for table, rows in lists:
             write(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", [(number, word, number, ranks) for word, ranks in rows])
-        return number
 
     def rows(self) -> list[SegmentRow]:
         """All segments, in the order in which they were made."""
@@ -246,9 +248,8 @@ class HistoryFile:
         """Remove segments; those of a volume together."""
         for row in rows:
             self.connection.execute("DELETE FROM segments WHERE id = ?", (row.id,))
-            self.connection.execute("DELETE FROM dictionaries WHERE segment = ?", (row.id,))
-            blocks = (row.id << BLOCK_BITS, (row.id + 1) << BLOCK_BITS)
-            self.connection.execute("DELETE FROM blocks WHERE id >= ? AND id < ?", blocks)
+            self.connection.execute("DELETE FROM openings WHERE segment = ?", (row.id,))
+            self.connection.execute("DELETE FROM events WHERE id >= ? AND id < ?", ids_of(row))
         for volume in {row.volume for row in rows}:
             for table in INDEXES:
                 self.connection.execute(f"DELETE FROM {table} WHERE volume = ?", (volume,))
@@ -257,7 +258,7 @@ class HistoryFile:
         """Forget every event and start at cursor 0."""
 
         def work() -> None:
-            for table in ("segments", "dictionaries", "blocks", "words", "many", "rare"):
+            for table in ("segments", "openings", "events", *INDEXES):
                 self.connection.execute(f"DELETE FROM {table}")
             self.set_meta("cursor", 0)
 
@@ -265,6 +266,16 @@ class HistoryFile:
 
     def close(self) -> None:
         self.connection.close()
+
+
+def _event_rows(first: int, segment: Segment, lower: int) -> Iterator[tuple[int, int, int, bytes]]:
+    events = zip(segment.places, segment.frames, strict=True)
+    return ((id_, time, number - lower, frame) for id_, ((time, number), frame) in enumerate(events, first))
+
+
+def ids_of(row: SegmentRow) -> tuple[int, int]:
+    """The ids that a segment's events have: from, and below."""
+    return row.id << EVENT_BITS, (row.id + 1) << EVENT_BITS
 
 
 def segment_rows(connection: sqlite3.Connection) -> list[SegmentRow]:
@@ -311,12 +322,14 @@ def to_merge(rows: Sequence[SegmentRow]) -> list[SegmentRow]:
 
 
 def merge(connection: sqlite3.Connection, rows: Sequence[SegmentRow]) -> Segment:
-    """One segment of several that are together not too large. Records pass through block by block."""
+    """One segment of several that are together not too large. Records pass through one by one."""
     places = sorted(
         (time, number, source, rank)
         for source, row in enumerate(rows)
         for rank, (time, number) in enumerate(_places(connection, row))
     )
+    if len(places) != sum(row.count for row in rows):
+        raise Damaged("an event is missing")
     targets = [array("H", bytes(2 * row.count)) for row in rows]
     for place, (_, _, source, rank) in enumerate(places):
         targets[source][rank] = place
@@ -329,34 +342,31 @@ def merge(connection: sqlite3.Connection, rows: Sequence[SegmentRow]) -> Segment
 
 
 def _places(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[tuple[int, int]]:
-    query = "SELECT head FROM blocks WHERE id >= ? AND id < ? ORDER BY id"
-    for (head,) in connection.execute(query, (row.id << BLOCK_BITS, (row.id + 1) << BLOCK_BITS)):
-        times, numbers = unpack_head(head, row.low, row.high)
-        yield from zip(times, (row.low + number for number in numbers), strict=True)
+    return connection.execute("SELECT time, number FROM events WHERE id >= ? AND id < ? ORDER BY id", ids_of(row))
 
 
 def _records(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[bytes]:
-    unpack = Unpacker(dictionary_of(connection, row.id)).unpack
-    query = "SELECT records FROM blocks WHERE id >= ? AND id < ? ORDER BY id"
-    left = row.count
-    for (block,) in connection.execute(query, (row.id << BLOCK_BITS, (row.id + 1) << BLOCK_BITS)):
-        count = min(left, BLOCK_EVENTS)
-        yield from unpack(block, count)
-        left -= count
+    unpack = Unpacker(opening_of(connection, row.id)[0]).unpack
+    query = "SELECT record FROM events WHERE id >= ? AND id < ? ORDER BY id"
+    return (unpack(frame) for (frame,) in connection.execute(query, ids_of(row)))
 
 
-def dictionary_of(connection: sqlite3.Connection, segment: int) -> bytes:
-    """What a segment's blocks were compressed with; empty for small ones."""
-    row = connection.execute("SELECT bytes FROM dictionaries WHERE segment = ?", (segment,)).fetchone()
-    return b"" if row is None else row[0]
+def opening_of(connection: sqlite3.Connection, segment: int) -> tuple[bytes, bytes]:
+    """What a segment's records were compressed with, empty for small ones; and some of its times. Raises Damaged."""
+    row: tuple[bytes, bytes] | None
+    row = connection.execute("SELECT dictionary, times FROM openings WHERE segment = ?", (segment,)).fetchone()
+    if row is None:
+        raise Damaged("what opens a segment is missing")
+    return row
 
 
 def _take_lists(connection: sqlite3.Connection, segment: int, target: Sequence[int], lists: Lists) -> None:
     """Add the words of a segment that is not bound, with their ranks in the merged one."""
     for word, ranks in connection.execute("SELECT word, ranks FROM words WHERE volume = ?", (segment,)):
         lists.plain.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
-    for word, ranks in connection.execute("SELECT word, ranks FROM many WHERE volume = ?", (segment,)):
-        lists.many.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
+    for table in ("many", "long"):
+        for word, ranks in connection.execute(f"SELECT word, ranks FROM {table} WHERE volume = ?", (segment,)):
+            lists.many.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
     for (entries,) in connection.execute("SELECT entries FROM rare WHERE volume = ?", (segment,)):
         packed = memoryview(entries).cast("Q")
         lists.rare += [entry & ~RANK_MASK | target[entry & RANK_MASK] for entry in packed]

@@ -24,8 +24,9 @@ import msgspec
 from opentrail.record.history_head import read_head
 from opentrail.record.history_words import EVENT_ID, WORD_MAX, Unplaceable, found_by
 from opentrail.stores.history_file import HistoryFile, OtherFormat, SegmentRow, hasher_of, meta, segment_rows
+from opentrail.stores.history_open import open_reader
 from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
-from opentrail.stores.history_search import Hit, Shelf, open_reader
+from opentrail.stores.history_search import Shelf
 from opentrail.stores.history_segments import (
     EVENTS_MAX,
     RANK_BITS,
@@ -187,9 +188,7 @@ class ImportStore:
 
         def work() -> None:
             for segment in batch.segments:
-                segment.low -= number
-                segment.high -= number
-                self._file.insert(segment)
+                self._file.insert(segment, lower=number)
             self._file.set_meta("imported", number + batch.kept)
             rows = ((file.name, file.version, file.events) for file in batch.files)
             self._file.connection.executemany("REPLACE INTO files VALUES (?, ?, ?)", rows)
@@ -239,9 +238,8 @@ def _kept(connection: sqlite3.Connection, shelf: Shelf, wanted: set[str], bounds
     hashes = {hasher(word) for word in wanted}
     found: set[bytes] = set()
     for segment in segments:
-        for rank in sorted(_ranks(connection, segment, hashes)):
-            time, number = shelf.place(segment, rank)
-            found.add(known_by(shelf.record(Hit(time, number, segment, rank))))
+        ranks = sorted(_ranks(connection, segment, hashes))
+        found.update(known_by(shelf.record(row)) for row in shelf.rows(segment, ranks))
     return found
 
 
@@ -252,9 +250,12 @@ def _ranks(connection: sqlite3.Connection, segment: SegmentRow, hashes: set[int]
     for (entries,) in connection.execute("SELECT entries FROM rare WHERE volume = ? AND segment = ?", place):
         view = memoryview(entries).cast("Q")
         ranks.update([entry & RANK_MASK for entry in view if entry >> RANK_BITS in hashes])
-    for word, packed in connection.execute("SELECT word, ranks FROM many WHERE volume = ? AND segment = ?", place):
-        if word in hashes:
-            ranks.update(ranks_of(packed))
+    for table in ("many", "long"):
+        for word, packed in connection.execute(
+            f"SELECT word, ranks FROM {table} WHERE volume = ? AND segment = ?", place
+        ):
+            if word in hashes:
+                ranks.update(ranks_of(packed))
     return ranks
 
 

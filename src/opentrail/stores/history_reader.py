@@ -16,7 +16,9 @@ from pathlib import Path
 
 from opentrail.ports import HistorySearch, PastEvent
 from opentrail.stores.history_file import OtherFormat
-from opentrail.stores.history_search import Hit, Memory, Shelf, open_reader
+from opentrail.stores.history_open import Memory, open_reader
+from opentrail.stores.history_runs import Row
+from opentrail.stores.history_search import Shelf
 
 EVENTS_FILE = "history.db"
 """Made of the ledger's lines; deleting it rebuilds it."""
@@ -80,8 +82,10 @@ class HistoryReader:
     def find(self, search: HistorySearch, limit: int) -> Sequence[PastEvent]:
         """Up to `limit` events, newest first."""
         with self.shelves() as shelves:
-            found = islice(newest_first(shelves, search), limit)
-            return [PastEvent(hit.number, hit.time, shelf.record(hit)) for shelf, hit in found]
+            found = [(row, shelf) for shelf in shelves for row in islice(shelf.find(search, limit), limit)]
+            if len(shelves) > 1:
+                found.sort(key=_place, reverse=True)
+            return [PastEvent(row[1], row[0], shelf.record(row)) for row, shelf in found[:limit]]
 
     def close(self) -> None:
         with self._lock:
@@ -89,10 +93,14 @@ class HistoryReader:
                 file.close()
 
 
-def newest_first(shelves: Sequence[Shelf], search: HistorySearch) -> Iterator[tuple[Shelf, Hit]]:
-    """What all the shelves hold of a search, in one order."""
+def newest_first(shelves: Sequence[Shelf], search: HistorySearch, first: int) -> Iterator[tuple[Row, Shelf]]:
+    """What all the shelves hold of a search, in one order; `first` of it are most likely wanted."""
 
-    def found(shelf: Shelf) -> Iterator[tuple[Shelf, Hit]]:
-        return ((shelf, hit) for hit in shelf.find(search))
+    def found(shelf: Shelf) -> Iterator[tuple[Row, Shelf]]:
+        return ((row, shelf) for row in shelf.find(search, first))
 
-    return merge(*map(found, shelves), key=lambda pair: (pair[1].time, pair[1].number), reverse=True)
+    return merge(*map(found, shelves), key=_place, reverse=True)
+
+
+def _place(found: tuple[Row, Shelf]) -> Row:
+    return found[0]

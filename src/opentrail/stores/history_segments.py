@@ -1,4 +1,4 @@
-"""Segments: up to 32,768 events in order of (time, number), their records compressed, and for each word its events.
+"""Segments: up to 32,768 events in order of (time, number), each record compressed, and for each word its events.
 
 An event's place in its segment is its rank, so what a word costs an event is two bytes. Everything here is arithmetic on
 bytes; `history_file` keeps the parts in SQLite. Three forms of a word's list: plain words (`record.history_words.COUNTED`)
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import msgspec
 
 from opentrail.record.history_words import COUNTED
-from opentrail.stores.history_blocks import BLOCK_EVENTS, Packer, dictionary_for
+from opentrail.stores.history_frames import Packer, dictionary_for
 
 EVENTS_MAX = 32_768
 """Events of a segment: ranks fit into two bytes."""
@@ -31,8 +31,8 @@ BUCKET_SHIFT = 36
 """A bucket of rare words is a hash without so many of its bits: there are 4,096."""
 RANK_BITS = 16
 RANK_MASK = (1 << RANK_BITS) - 1
-WIDE = 1 << 32
-"""Numbers of a segment that reach so far apart take eight bytes each, not four."""
+TIMES_STEP = 64
+"""Of every so many events one's time is kept together with the others', so that a moment's place is found at once."""
 
 
 class Entry(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -92,8 +92,10 @@ class Segment(msgspec.Struct, array_like=True):
     high: int
     """Times and numbers from, to."""
     dictionary: bytes
-    blocks: list[tuple[bytes, bytes]]
-    """(head, records) of each block."""
+    places: list[tuple[int, int]]
+    """(time, number) of each event, in order."""
+    frames: list[bytes]
+    """Its record."""
     words: list[tuple[str, bytes]]
     many: list[tuple[int, bytes]]
     rare: list[tuple[int, bytes]]
@@ -133,42 +135,33 @@ def build(entries: Sequence[Entry], hasher: Hasher) -> Segment:
     return assemble(places, (entry.record for entry in ordered), lists)
 
 
-def assemble(places: Sequence[tuple[int, int]], records: Iterable[bytes], lists: Lists) -> Segment:
+def assemble(places: list[tuple[int, int]], records: Iterable[bytes], lists: Lists) -> Segment:
     """A segment of (time, number) pairs in order, their records in the same order, and their words."""
     numbers = [number for _, number in places]
-    low, high = min(numbers), max(numbers)
     dictionary = b""
     if len(places) >= DICTIONARY_EVENTS:
         records = list(records)
         dictionary = dictionary_for(records)
-    heads = (
-        pack_head(places[start : start + BLOCK_EVENTS], low, high) for start in range(0, len(places), BLOCK_EVENTS)
-    )
-    blocks = list(zip(heads, Packer(dictionary).pack(records), strict=True))
+    frames = list(map(Packer(dictionary).pack, records))
     lists.settle()
     words = [(word, _packed(ranks)) for word, ranks in sorted(lists.plain.items())]
     many = [(word, _packed(ranks)) for word, ranks in sorted(lists.many.items())]
-    bounds = (len(places), places[0][0], places[-1][0], low, high)
-    return Segment(*bounds, dictionary, blocks, words, many, lists.packed_rare())
+    bounds = (len(places), places[0][0], places[-1][0], min(numbers), max(numbers))
+    return Segment(*bounds, dictionary, places, frames, words, many, lists.packed_rare())
 
 
 def _packed(ranks: Sequence[int]) -> bytes:
     return array("H", ranks).tobytes()
 
 
-def pack_head(places: Sequence[tuple[int, int]], low: int, high: int) -> bytes:
-    """Times, then numbers beyond the segment's lowest."""
-    times = array("I", [time for time, _ in places])
-    numbers = array("Q" if high - low >= WIDE else "I", [number - low for _, number in places])
-    return times.tobytes() + numbers.tobytes()
+def packed_times(places: Sequence[tuple[int, int]]) -> bytes:
+    """The time of every TIMES_STEPth event."""
+    return array("I", [time for time, _ in places[::TIMES_STEP]]).tobytes()
 
 
-def unpack_head(head: bytes, low: int, high: int) -> tuple[Sequence[int], Sequence[int]]:
-    """(times, numbers beyond `low`) of a block."""
-    wide = high - low >= WIDE
-    count = len(head) // (12 if wide else 8)
-    view = memoryview(head)
-    return view[: 4 * count].cast("I"), view[4 * count :].cast("Q" if wide else "I")
+def times_of(packed: bytes) -> Sequence[int]:
+    """What `packed_times` packed."""
+    return memoryview(packed).cast("I")
 
 
 def ranks_of(packed: bytes) -> Sequence[int]:
