@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from opentrail.stores.history_file import (
     segment_rows,
 )
 from opentrail.stores.history_frames import Unpacker
+from opentrail.stores.history_lists import WordLists
 from opentrail.stores.history_segments import times_of
 
 OPENINGS_CACHED_MAX = 512
@@ -59,17 +60,19 @@ class Memory:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.hasher = hasher_of(connection)
+        self.lists = WordLists(connection, hasher_of(connection))
+        self.sizes: Counter[int] = Counter()
+        """How many segments each volume has."""
         self._version = -1
         self._segments: list[SegmentRow] = []
         self._openings: OrderedDict[int, Opening] = OrderedDict()
 
     def segments(self) -> list[SegmentRow]:
         """All segments, those with the latest events first. Asked for once a transaction, before anything else."""
-        count = self._connection.execute("SELECT count(*) FROM meta").fetchone()[0]  # from here on, nothing changes
-        version = self._connection.execute("PRAGMA data_version").fetchone()[0] if count else -1
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]  # from here on, nothing changes
         if version != self._version:
             self._segments = sorted(segment_rows(self._connection), key=lambda row: (-row.last, row.id))
+            self.sizes = Counter(row.volume for row in self._segments)
             self._version = version
         return self._segments
 

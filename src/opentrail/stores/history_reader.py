@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from heapq import merge
 from itertools import islice
 from pathlib import Path
@@ -82,7 +83,11 @@ class HistoryReader:
     def find(self, search: HistorySearch, limit: int) -> Sequence[PastEvent]:
         """Up to `limit` events, newest first."""
         with self.shelves() as shelves:
-            found = [(row, shelf) for shelf in shelves for row in islice(shelf.find(search, limit), limit)]
+            found: list[tuple[Row, Shelf]] = []
+            for shelf in sorted(shelves, key=Shelf.last, reverse=True):
+                if len(found) >= limit:  # what is older than these is not wanted
+                    search = replace(search, start=max(search.start, found[-1][0][0]))
+                found += [(row, shelf) for row in islice(shelf.find(search, limit), limit)]
             if len(shelves) > 1:
                 found.sort(key=_place, reverse=True)
             return [PastEvent(row[1], row[0], shelf.record(row)) for row, shelf in found[:limit]]

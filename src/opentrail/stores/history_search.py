@@ -12,15 +12,15 @@ import sqlite3
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from opentrail.ports import FIRST_NUMBER, HistorySearch
-from opentrail.record.history_words import COUNTED, LOOKUP
+from opentrail.record.history_words import LOOKUP
 from opentrail.stores.history_file import EVENT_BITS, SegmentRow
 from opentrail.stores.history_frames import Damaged
 from opentrail.stores.history_open import Memory
 from opentrail.stores.history_runs import Place, Row, Runs
-from opentrail.stores.history_segments import BUCKET_SHIFT, TIMES_STEP, ranks_of, rare_pattern, rare_ranks
+from opentrail.stores.history_segments import TIMES_STEP, ranks_of
 
 ROWS_READ_MAX = 512
 """Events that one query reads."""
@@ -44,10 +44,8 @@ class Shelf:
     def __init__(self, connection: sqlite3.Connection, memory: Memory | None = None) -> None:
         self._connection = connection
         self._memory = memory or Memory(connection)
-        self._hasher = self._memory.hasher
-        self._segments: list[SegmentRow] = []
-        self._short: dict[tuple[str, int], Sequence[int]] = {}
-        """Short lists that were come across, by (word, segment): a few numbers for each segment at the most."""
+        self._lists = self._memory.lists
+        self._segments: Sequence[SegmentRow] = ()
 
     def __enter__(self) -> Shelf:
         self._connection.execute("BEGIN")
@@ -86,7 +84,7 @@ class Shelf:
         low, high = self._within(segment, search)
         if not groups:
             return range(low, high)
-        lists = sorted((self._list(segment, group) for group in groups), key=len)
+        lists = sorted((self._lists.ranks(segment, group) for group in groups), key=len)
         ranks = _between(lists[0], low, high)
         for other in lists[1:]:
             ranks = intersect(ranks, other)
@@ -98,80 +96,36 @@ class Shelf:
         asked: set[int] = set()
         found: set[int] = set()
         passed: list[SegmentRow] = []
-        coming: list[str] = []
+        coming: list[int] = []
         size = VOLUMES_ASKED_FIRST
         for segment in segments:
             passed.append(segment)
             if segment.volume not in asked:
                 asked.add(segment.volume)
-                coming.append(str(segment.volume))
+                coming.append(segment.volume)
                 if len(coming) == size:
-                    found |= self._having_all(groups, ",".join(coming))
+                    found |= self._having_all(groups, coming)
                     yield from [each for each in passed if each.id in found]
                     passed, coming, size = [], [], min(2 * size, VOLUMES_ASKED_MAX)
         if coming:
-            found |= self._having_all(groups, ",".join(coming))
+            found |= self._having_all(groups, coming)
         yield from [each for each in passed if each.id in found]
 
-    def _having_all(self, groups: Groups, volumes: str) -> set[int]:
+    def _having_all(self, groups: Groups, volumes: Sequence[int]) -> set[int]:
         """The segments of some volumes that have a word of each group; where few are left, not all are asked for."""
-        candidates = self._having(groups[0], volumes)
+        sizes = {volume: self._memory.sizes[volume] for volume in volumes}
+        candidates = self._having(groups[0], sizes)
         for group in groups[1:]:
             if len(candidates) > FEW:  # few are quicker opened than sifted
-                candidates &= self._having(group, volumes)
+                candidates &= self._having(group, sizes)
         return candidates
 
-    def _having(self, words: Sequence[str], volumes: str) -> set[int]:
-        """The segments of some volumes that have one of some words; lists that are short are kept at hand."""
+    def _having(self, words: Sequence[str], volumes: Mapping[int, int]) -> set[int]:
+        """The segments of some volumes that have one of some words."""
         found: set[int] = set()
-        execute = self._connection.execute
         for word in words:
-            if word[0] in COUNTED:
-                query = f"SELECT segment FROM words WHERE volume IN ({volumes}) AND word = ?"
-                found.update([row[0] for row in execute(query, (word,))])
-                continue
-            hashed = self._hasher(word)
-            query = f"SELECT segment, ranks FROM many WHERE volume IN ({volumes}) AND word = ?"
-            for segment, ranks in execute(query, (hashed,)):
-                found.add(segment)
-                if ranks:
-                    self._short[word, segment] = ranks_of(ranks)
-            query = (
-                f"SELECT segment, entries FROM rare WHERE volume IN ({volumes}) AND bucket = ? AND instr(entries, ?)"
-            )
-            rows = execute(query, (hashed >> BUCKET_SHIFT, rare_pattern(hashed)))
-            for segment, entries in rows:
-                if few := rare_ranks(entries, hashed):
-                    found.add(segment)
-                    self._short[word, segment] = few
+            found |= self._lists.segments_with(word, volumes)
         return found
-
-    def _list(self, segment: SegmentRow, words: Sequence[str]) -> Sequence[int]:
-        """A segment's events that have one of some words."""
-        if len(words) == 1:
-            return self._ranks(segment, words[0])
-        found: set[int] = set()
-        for word in words:
-            found.update(self._ranks(segment, word))
-        return array("H", sorted(found))
-
-    def _ranks(self, segment: SegmentRow, word: str) -> Sequence[int]:
-        place = (segment.volume, segment.id)
-        if word[0] in COUNTED:
-            query = "SELECT ranks FROM words WHERE volume = ? AND segment = ? AND word = ?"
-            row = self._connection.execute(query, (*place, word)).fetchone()
-            return ranks_of(row[0]) if row else ()
-        if (seen := self._short.get((word, segment.id))) is not None:
-            return seen
-        hashed = self._hasher(word)
-        for table in ("long", "many"):
-            query = f"SELECT ranks FROM {table} WHERE volume = ? AND segment = ? AND word = ?"
-            row = self._connection.execute(query, (*place, hashed)).fetchone()
-            if row:
-                return ranks_of(row[0])
-        query = "SELECT entries FROM rare WHERE volume = ? AND segment = ? AND bucket = ?"
-        row = self._connection.execute(query, (*place, hashed >> BUCKET_SHIFT)).fetchone()
-        return rare_ranks(row[0], hashed) if row else ()
 
     def matching_words(self, kind: str, pattern: str) -> list[str]:
         """The words of a kind of COUNTED that a pattern with `*` and `?` fits, WORDS_MAX at the most, in order."""
@@ -222,6 +176,10 @@ class Shelf:
     def record(self, row: Row) -> bytes:
         """An event's record, as it was kept. Raises Damaged."""
         return self._memory.opening(row[2] >> EVENT_BITS).unpacker.unpack(row[3])
+
+    def last(self) -> int:
+        """The time of the latest event; -1 when there is none."""
+        return self._segments[0].last if self._segments else -1
 
     def newest(self) -> int:
         """The greatest number in the file; FIRST_NUMBER when it is empty."""
