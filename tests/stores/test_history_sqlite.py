@@ -10,8 +10,9 @@ import pytest
 
 from opentrail.ports import HistorySearch
 from opentrail.record.history_words import attribute_word, place_word
-from opentrail.stores import history_file, history_segments
-from opentrail.stores.history_file import HistoryFile, Moved, OtherFormat, SegmentRow, to_merge
+from opentrail.stores import history_file, history_lists, history_segments
+from opentrail.stores.history_file import HistoryFile, Moved, OtherFormat, SegmentRow, merge, to_merge
+from opentrail.stores.history_frames import Damaged
 from opentrail.stores.history_import import ImportStore
 from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_search import Shelf, intersect
@@ -107,7 +108,10 @@ def random_record(rng: random.Random) -> bytes:
     return record(rng.choice(["CreateUser", "ListUsers"]), at, userIdentity=user, errorCode=rng.choice(["No", None]))
 
 
-def test_any_search_finds_what_a_scan_finds_before_and_after_merging(tmp_path, monkeypatch):
+@pytest.mark.parametrize("remembered", [history_lists.LISTS_REMEMBERED_MAX, 20])
+def test_any_search_finds_what_a_scan_finds_before_and_after_merging(tmp_path, monkeypatch, remembered):
+    monkeypatch.setattr(history_lists, "LISTS_REMEMBERED_MAX", remembered)
+    monkeypatch.setattr(history_file, "SHORT_BYTES", 20)
     monkeypatch.setattr(history_segments, "DICTIONARY_EVENTS", 100)
     monkeypatch.setattr(history_file, "EVENTS_MAX", 100)
     monkeypatch.setattr(history_file, "VOLUME_SEGMENTS", 3)
@@ -286,3 +290,50 @@ def test_a_reader_notices_that_the_file_was_replaced(index, tmp_path):
     add(other, (5, record("B", T)))
     assert found(index) == [5]
     other.close()
+
+
+def test_a_search_sees_the_file_as_it_stood_when_it_began(index):
+    add(index, (1, record("A", T)))
+    with index._reader.shelves() as [shelf]:
+        add(index, (2, record("A", T + 1)))
+        assert [row[1] for row in shelf.find(search("nA"), 50)] == [1]
+    assert found(index, "nA") == [2, 1]
+
+
+def test_pages_of_both_files_are_in_one_order(index, tmp_path):
+    rng = random.Random(3)
+    made = HistoryFile(tmp_path / IMPORTED_FILE, durable=True)
+    places = [(T + rng.randrange(40), seq) for seq in (*range(-60, 0), *range(1, 61))]
+    for place in places:
+        entry = Entry(*place, record("A", place[0]), ("nA",), ())
+        writer, cursor = (made, made.cursor()) if place[1] < 0 else (index._file, index.cursor())
+        writer.add([entry], after=cursor, through=cursor)
+    pages, before = [], None
+    while page := index.find(search("nA", before=before), 7):
+        pages += [(event.time, event.seq) for event in page]
+        before = pages[-1]
+    assert pages == sorted(places, reverse=True)
+    made.close()
+
+
+def test_remembered_lists_are_bounded(index, monkeypatch):
+    monkeypatch.setattr(history_lists, "LISTS_REMEMBERED_MAX", 30)
+    for seq in range(1, 8):
+        add(index, (seq, record("A", T + seq)))
+    for n in range(100):
+        found(index, f"n{n}")
+        found(index, attribute("EventName", "A"))
+    with index._reader.shelves() as [shelf]:
+        words = shelf._lists._words
+        kept = [ranks for volumes in words.values() for short in volumes.values() for ranks in (short, *short.values())]
+        assert attribute("EventName", "A") in words
+        assert len(kept) == shelf._lists._count <= 30
+
+
+def test_an_event_that_is_gone_is_told_of(index):
+    add(index, *((seq, record("A", T + seq)) for seq in range(1, 9)))
+    index._file.connection.execute("DELETE FROM events WHERE number = 5")
+    with pytest.raises(Damaged, match="missing"):
+        found(index)
+    with pytest.raises(Damaged, match="missing"):
+        merge(index._file.connection, index._file.rows())
