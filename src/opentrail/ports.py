@@ -87,6 +87,11 @@ class Ledger(Protocol):
         starts at the prefix. MUST be a seek, never a walk over what came before."""
         ...
 
+    def scan_columns(self, prefix: Key, after: Key, limit: int) -> tuple[Sequence[Key], Sequence[bytes]]:
+        """As `scan`, the keys and the values each by themselves: for pages of a thousand rows whose versions nobody
+        needs."""
+        ...
+
     def scan_back(self, prefix: Key, before: Key, limit: int) -> Sequence[tuple[Key, Versioned]]:
         """As `scan`, in descending order, of keys smaller than `before` (empty: from the prefix's end)."""
         ...

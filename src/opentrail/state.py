@@ -117,6 +117,13 @@ class Unit:
                 merged[key] = Versioned(value, -1)
         return sorted(merged.items())[:limit]
 
+    def scan_columns(self, prefix: Key, after: Key, limit: int) -> tuple[Sequence[Key], Sequence[bytes]]:
+        """As `scan`, the keys and the values each by themselves."""
+        if not self.writes.puts and not self.writes.deletes:
+            return self.house.ledger.scan_columns(prefix, after, limit)
+        rows = self.scan(prefix, after, limit)
+        return [key for key, _ in rows], [found.value for _, found in rows]
+
     def group_starts(self, prefix: Key, after: Key, delimiter: bytes, limit: int) -> Sequence[Key]:
         """`ports.Ledger.group_starts`; none while there are own writes."""
         mine = self.writes

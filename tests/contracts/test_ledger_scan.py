@@ -61,6 +61,7 @@ def compare(ledger, model: dict[bytes, bytes], space: bytes, asked) -> None:
         keys = sorted(key for key in model if key.startswith(prefix) and key > bound)
         rows = [(key, found.value) for key, found in ledger.scan(prefix, bound, limit)]
         assert rows == [(key, model[key]) for key in keys][:limit]
+        assert list(zip(*ledger.scan_columns(prefix, bound, limit), strict=True)) == rows
         keys = sorted((key for key in model if key.startswith(prefix) and (not bound or key < bound)), reverse=True)
         rows = [(key, found.value) for key, found in ledger.scan_back(prefix, bound, limit)]
         assert rows == [(key, model[key]) for key in keys][:limit]

@@ -40,6 +40,10 @@ class FakeLedger:
             found.append((key, self.rows[key]))
         return found
 
+    def scan_columns(self, prefix: Key, after: Key, limit: int) -> tuple[Sequence[Key], Sequence[bytes]]:
+        rows = self.scan(prefix, after, limit)
+        return [key for key, _ in rows], [found.value for _, found in rows]
+
     def scan_back(self, prefix: Key, before: Key, limit: int) -> Sequence[tuple[Key, Versioned]]:
         end = prefix_end(prefix)
         bounds = [bound for bound in (before, end) if bound]

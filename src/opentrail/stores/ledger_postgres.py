@@ -93,6 +93,10 @@ class PostgresLedger:
         }
         return self._merge(_UP_AFTER if follows else _UP, (low, end), pending, limit, reverse=False)
 
+    def scan_columns(self, prefix: Key, after: Key, limit: int) -> tuple[Sequence[Key], Sequence[bytes]]:
+        rows = self.scan(prefix, after, limit)
+        return [key for key, _ in rows], [found.value for _, found in rows]
+
     def scan_back(self, prefix: Key, before: Key, limit: int) -> Sequence[tuple[Key, Versioned]]:
         end = min(before or _LAST_KEY, _prefix_end(prefix))
         pending = {key: found for key, found in self._overlay.items() if prefix <= key < end}

@@ -31,6 +31,7 @@ PENDING_COMMITS_MAX = 65_536
 KEY_BYTES_MAX = 4_096
 """No key is longer: table, bucket, S3's key of 1,024 bytes, a version."""
 
+_SCAN = "SELECT {} FROM kv WHERE key {} ? AND key < ? ORDER BY key LIMIT ?"
 _GROUP_STARTS = """
 WITH RECURSIVE step(key) AS (
   SELECT (SELECT key FROM kv WHERE key {} :low AND key < :end ORDER BY key LIMIT 1)
@@ -108,10 +109,18 @@ class SqliteLedger:
             for key, found in self._overlay.items()
             if key.startswith(prefix) and (key > low or (key == low and not strict))
         }
-        query = (
-            f"SELECT key, version, value FROM kv WHERE key {'>' if strict else '>='} ? AND key < ? ORDER BY key LIMIT ?"
-        )
+        query = _SCAN.format("key, version, value", ">" if strict else ">=")
         return self._merge(query, (low, end), pending, limit, reverse=False)
+
+    def scan_columns(self, prefix: Key, after: Key, limit: int) -> tuple[Sequence[Key], Sequence[bytes]]:
+        end, low = _prefix_end(prefix), max(after, prefix)
+        found: Sequence[tuple[Key, bytes]]
+        if any(low <= key < end for key in self._overlay):
+            found = [(key, row.value) for key, row in self.scan(prefix, after, limit)]
+        else:
+            query = _SCAN.format("key, value", ">" if after >= prefix and after != b"" else ">=")
+            found = self._reader.execute(query, (low, end, max(limit, 0))).fetchall()
+        return columns_of(found)
 
     def scan_back(self, prefix: Key, before: Key, limit: int) -> Sequence[tuple[Key, Versioned]]:
         end = min(before, _prefix_end(prefix)) if before else _prefix_end(prefix)
@@ -326,6 +335,12 @@ def _rows_of(writes: Writes, version: Seq) -> dict[Key, Versioned | None]:
         rows[blob_key(ref)] = None
         rows[_drop_key(ref)] = Versioned(b"", version)
     return rows
+
+
+def columns_of(rows: Sequence[tuple[Key, bytes]]) -> tuple[Sequence[Key], Sequence[bytes]]:
+    """The keys and the values of rows, each by themselves."""
+    keys, values = zip(*rows, strict=True) if rows else ((), ())
+    return keys, values
 
 
 _MISSING: Any = object()

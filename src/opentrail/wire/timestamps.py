@@ -122,7 +122,10 @@ def format_all_iso8601_millis(values: Sequence[datetime | float | str]) -> list[
     if values and {*map(type, values)} <= _NUMBERS:
         with contextlib.suppress(msgspec.ValidationError):  # out of range, which is told below
             moments = msgspec.convert(values, list[datetime], strict=False)
-            texts = msgspec.json.encode(moments).decode()[2:-2].split('","')
+            written = msgspec.json.encode(moments).decode()
+            texts = written[2:-2].split('","')
+            if len(written) == len(texts) * (_WITH_MICROSECONDS + 3) + 1:  # all of them
+                return [text[:-4] + "Z" for text in texts]
             return [f"{text[:23]}Z" if len(text) == _WITH_MICROSECONDS else f"{text[:19]}.000Z" for text in texts]
     return [f"{to_datetime(value).isoformat(timespec='milliseconds')[:23]}Z" for value in values]
 

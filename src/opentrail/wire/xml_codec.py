@@ -28,6 +28,9 @@ XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 UNNAMED_ITEM = "member"
 
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_PRINTABLE = bytes(range(32, 127))
+LONG_TEXT = 256
+"""Characters from which on a text is looked through as bytes."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 TextReader = Callable[[Member, str], Value]
@@ -49,7 +52,7 @@ def escape(text: str) -> str:
 
     Quotes are escaped as S3 does (`&quot;` around an ETag), carriage returns so that they survive a parser.
     """
-    if not text.isprintable():
+    if not (text.isprintable() if len(text) < LONG_TEXT else _is_printable(text)):
         text = _NOT_XML.sub(REPLACEMENT, text)
         escaped = text.replace("&", "&amp;").replace("\r", "&#13;")
     elif "&" in text:
@@ -59,6 +62,11 @@ def escape(text: str) -> str:
     if "<" in text or ">" in text or '"' in text:
         return escaped.replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     return escaped
+
+
+def _is_printable(text: str) -> bool:
+    """`text.isprintable()`, which looks every character up: of a thousand keys that costs more than the rest."""
+    return not text.encode("ascii").translate(None, _PRINTABLE) if text.isascii() else text.isprintable()
 
 
 def element_name(member: Member) -> str:

@@ -14,6 +14,8 @@ from functools import lru_cache
 from itertools import accumulate, chain, pairwise
 from typing import TypeAlias
 
+import msgspec
+
 from opentrail.call import Columns
 from opentrail.model.shapes import Member, ShapeModel
 from opentrail.wire.documents import SHAPES_REMEMBERED_MAX
@@ -28,6 +30,10 @@ FORMS_MAX = 256
 """Sets of members that are remembered of one structure."""
 MARK = "|"
 """Set between texts that are escaped together; it is nothing that escaping changes."""
+_TEXT, _WHOLE = {str}, {int}
+_ALIKE = (str, list, tuple, dict)
+"""Types of values that are compared, whether a whole column is written once: what is equal of these is written the same."""
+_encode_json = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +61,13 @@ def write_xml(member: Member, value: Value, spelling: Spelling) -> str:
 
 def write_xml_members(shape: ShapeModel, value: Mapping[str, Value], spelling: Spelling) -> str:
     """The elements of a structure's members, without an element around them."""
-    return _structure_writer(shape, "", "", spelling)((value,))[0]
+    return _structure_writer(shape, ("", ""), spelling)((value,))[0]
 
 
 def render_root(name: str, namespace: str, shape: ShapeModel, value: Mapping[str, Value], spelling: Spelling) -> str:
     """A whole element `name` with the members of a structure inside; `namespace` is a URI or empty."""
     declared = _namespace(("", namespace)) if namespace else ""
-    return _structure_writer(shape, f"<{name}{declared}>", f"</{name}>", spelling)((value,))[0]
+    return _structure_writer(shape, (f"<{name}{declared}>", f"</{name}>"), spelling)((value,))[0]
 
 
 def escape_all(texts: Sequence[str]) -> Sequence[str]:
@@ -77,13 +83,18 @@ def escape_all(texts: Sequence[str]) -> Sequence[str]:
 
 
 def _strings(values: Sequence[Value]) -> Sequence[str]:
-    return escape_all([value if isinstance(value, str) else str(value) for value in values])
+    return escape_all(values if {*map(type, values)} == _TEXT else [str(value) for value in values])
+
+
+def _numbers(values: Sequence[Value]) -> Sequence[str]:
+    """Whole numbers. Many are written by one call."""
+    if len(values) > 1 and {*map(type, values)} == _WHOLE:
+        return _encode_json(values)[1:-1].decode().split(",")
+    return [str(value) for value in values]
 
 
 _SCALARS: Mapping[str, Texter] = {
     "boolean": format_boolean,
-    "integer": str,
-    "long": str,
     "float": format_float,
     "double": format_float,
     "blob": format_blob,
@@ -95,6 +106,8 @@ def _text_writer(member: Member, spelling: Spelling) -> Writer | None:
     kind = member.shape.type
     if kind == "string":
         return _strings
+    if kind in ("integer", "long"):
+        return _numbers
     if kind == "timestamp":
         form = member.timestamp_format.lower()
         if form in ("", "iso8601"):
@@ -134,7 +147,7 @@ def _value_writer(member: Member, start: str, end: str, spelling: Spelling) -> W
     if texts is not None:
         return lambda values: [f"{start}{text}{end}" for text in texts(values)]
     if kind == "structure":
-        return _structure_writer(member.shape, start, end, spelling)
+        return _structure_writer(member.shape, (start, end), spelling)
     if kind == "list":
         return _list_writer(member, start, end, spelling)
     return _map_writer(member, start, end, spelling)
@@ -143,33 +156,34 @@ def _value_writer(member: Member, start: str, end: str, spelling: Spelling) -> W
 class _Form:
     """Structures that have the same members: their text with a hole for each, and who fills the holes."""
 
-    __slots__ = ("_holes", "_text")
+    __slots__ = ("_between", "_holes", "_text")
 
     def __init__(self, names: Sequence[str], shape: ShapeModel, tags: tuple[str, str], spelling: Spelling) -> None:
-        start, end = map(_literal, tags)
-        attributes: list[tuple[int, str]] = []
-        elements: list[tuple[int, Writer]] = []
-        text = ""
-        for place, name in enumerate(names):
-            member = shape.members.get(name)
-            if member is None:
-                continue
+        start, end = tags
+        members = [(place, shape.members[name]) for place, name in enumerate(names) if name in shape.members]
+        attributes = [(place, member.wire_name) for place, member in members if member.xml_attribute and start]
+        self._holes: list[tuple[int, Writer]] = []
+        self._between = [start[:-1] if attributes else start]
+        for place, name in attributes:
+            self._leave(place, f' {name}="', _strings, '"')
+        self._between[-1] += ">" if attributes else ""
+        for place, member in members:
             if member.xml_attribute:
-                attributes.append((place, member.wire_name))
                 continue
             texts = _text_writer(member, spelling)
             if texts is None:
-                text += "%s"
-                elements.append((place, _element_writer(member, spelling)))
+                self._leave(place, "", _element_writer(member, spelling), "")
             else:
-                before, after = map(_literal, _tags(member, element_name(member)))
-                text += f"{before}%s{after}"
-                elements.append((place, texts))
-        if attributes and start:
-            start = "".join((start[:-1], *(f' {_literal(name)}="%s"' for _, name in attributes), ">"))
-            elements = [*((place, _strings) for place, _ in attributes), *elements]
-        self._text = f"{start}{text}{end}"
-        self._holes = elements
+                before, after = _tags(member, element_name(member))
+                self._leave(place, before, texts, after)
+        self._between[-1] += end
+        self._text = "%s".join([text.replace("%", "%%") for text in self._between])
+
+    def _leave(self, place: int, before: str, writer: Writer, after: str) -> None:
+        """A hole between two texts, to be filled from the column at `place`."""
+        self._between[-1] += before
+        self._holes.append((place, writer))
+        self._between.append(after)
 
     def write(self, columns: Sequence[Sequence[Value]], count: int) -> Sequence[str]:
         """`count` texts of as many structures, given member by member."""
@@ -177,49 +191,81 @@ class _Form:
             return [self._text % ()] * count
         return list(map(self._text.__mod__, zip(*[write(columns[place]) for place, write in self._holes], strict=True)))
 
+    def join(self, columns: Sequence[Sequence[Value]], count: int) -> str:
+        """The same texts, one behind the other: made of one list of pieces, since a text for each structure costs more
+        than all that is in it. What is alike in all of them is written once."""
+        between, filled = [self._between[0]], []
+        for (place, write), after in zip(self._holes, self._between[1:], strict=True):
+            if _alike(columns[place]):
+                between[-1] += write(columns[place][:1])[0] + after
+            else:
+                filled.append(write(columns[place]))
+                between.append(after)
+        if not filled:
+            return between[0] * count
+        step = 2 * len(filled)
+        pieces = [""] * step
+        pieces[1::2] = [*between[1:-1], between[-1] + between[0]]
+        pieces *= count
+        for hole, texts in enumerate(filled):
+            pieces[2 * hole :: step] = texts
+        pieces[0] = between[0] + pieces[0]
+        pieces[-1] = between[-1]
+        return "".join(pieces)
 
-def _literal(text: str) -> str:
-    return text.replace("%", "%%")
+
+def _alike(column: Sequence[Value]) -> bool:
+    """Whether all values of a column are one. Asked only of types of which what is equal is written the same."""
+    first = column[0]
+    return type(first) in _ALIKE and column[-1] == first and column.count(first) == len(column)
 
 
-@lru_cache(SHAPES_REMEMBERED_MAX)
-def _structure_writer(shape: ShapeModel, start: str, end: str, spelling: Spelling) -> Writer:
-    """Shapes may hold themselves, so forms are made when they are first met."""
-    forms: dict[tuple[str, ...], _Form] = {}
+class _Structures:
+    """The writer of a structure's values. Shapes may hold themselves, so forms are made when they are first met."""
 
-    def write_alike(names: tuple[str, ...], columns: Sequence[Sequence[Value]], count: int) -> Sequence[str]:
-        form = forms.get(names)
+    __slots__ = ("_forms", "_shape", "_spelling", "_tags")
+
+    def __init__(self, shape: ShapeModel, tags: tuple[str, str], spelling: Spelling) -> None:
+        self._shape, self._tags, self._spelling = shape, tags, spelling
+        self._forms: dict[tuple[str, ...], _Form] = {}
+
+    def _form(self, names: tuple[str, ...]) -> _Form:
+        form = self._forms.get(names)
         if form is None:
-            if len(forms) >= FORMS_MAX:
-                forms.clear()
-            form = forms[names] = _Form(names, shape, (start, end), spelling)
-        return form.write(columns, count)
+            if len(self._forms) >= FORMS_MAX:
+                self._forms.clear()
+            form = self._forms[names] = _Form(names, self._shape, self._tags, self._spelling)
+        return form
 
-    def write(values: Sequence[Mapping[str, Value]]) -> Sequence[str]:
-        if isinstance(values, Columns):
-            given = values.columns
-            if any(None in column for column in given.values()):
-                return write_mixed(list(values))
-            return write_alike(tuple(given), list(given.values()), len(values))
+    def __call__(self, values: Sequence[Mapping[str, Value]]) -> Sequence[str]:
         names = tuple(values[0])
         if len(values) == 1 or set(map(tuple, values)) == {names}:
             columns = [[value[name] for value in values] for name in names]
             if not any(None in column for column in columns):
-                return write_alike(names, columns, len(values))
-        return write_mixed(values)
+                return self._form(names).write(columns, len(values))
+        return self._mixed(values)
 
-    def write_mixed(values: Sequence[Mapping[str, Value]]) -> Sequence[str]:
+    def join(self, values: Columns) -> str:
+        """The texts of all of them, one behind the other."""
+        columns = list(values.columns.values())
+        if any(None in column for column in columns):
+            return "".join(self._mixed(list(values)))
+        return self._form(tuple(values.columns)).join(columns, len(values))
+
+    def _mixed(self, values: Sequence[Mapping[str, Value]]) -> Sequence[str]:
+        """Values that do not all have the same members."""
         places: dict[tuple[str, ...], list[int]] = {}
         for place, value in enumerate(values):
             places.setdefault(tuple([name for name, each in value.items() if each is not None]), []).append(place)
         written = [""] * len(values)
         for names, those in places.items():
             columns = [[values[place][name] for place in those] for name in names]
-            for place, text in zip(those, write_alike(names, columns, len(those)), strict=True):
+            for place, text in zip(those, self._form(names).write(columns, len(those)), strict=True):
                 written[place] = text
         return written
 
-    return write
+
+_structure_writer = lru_cache(SHAPES_REMEMBERED_MAX)(_Structures)
 
 
 def _list_writer(member: Member, start: str, end: str, spelling: Spelling) -> Writer:
@@ -230,9 +276,9 @@ def _list_writer(member: Member, start: str, end: str, spelling: Spelling) -> Wr
     inner = _value_writer(item, start, end, spelling) if flat else _element_writer(item, spelling)
 
     def write(values: Sequence[Iterable[Value]]) -> Sequence[str]:
-        if len(values) == 1 and isinstance(values[0], Columns):
-            joined = ["".join(inner(values[0]) if len(values[0]) else ())]
-            return joined if flat else [f"{start}{joined[0]}{end}"]
+        if len(values) == 1 and isinstance(values[0], Columns) and isinstance(inner, _Structures):
+            text = inner.join(values[0]) if len(values[0]) else ""
+            return [text if flat else f"{start}{text}{end}"]
         lists = [value if type(value) is list else list(value) for value in values]
         items = list(chain.from_iterable(lists))
         if None in items:

@@ -10,7 +10,6 @@ import binascii
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -38,7 +37,7 @@ BEHIND_ALL = b"\xff"
 family = Service("s3")
 
 
-class Listed(Row, frozen=True):
+class Listed(Row, frozen=True, gc=False):
     """What a listing shows of an object: read out of its row of `rows.s3.ObjectVersion`, the rest passed over."""
 
     modified: float
@@ -74,8 +73,8 @@ class Page:
 class Chunk(NamedTuple):
     """Neighbours: keys with the bytes of their rows, or common prefixes, which have none."""
 
-    keys: list[Key]
-    values: list[bytes]
+    keys: Sequence[Key]
+    values: Sequence[bytes]
 
 
 def take_page(unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: str, limit: int) -> Page:
@@ -83,24 +82,30 @@ def take_page(unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: st
     page = Page()
     if limit == 0:
         return page
-    root = len(OBJECTS.key(bucket.name, ""))
-    last = ""
-    for keys, values in _chunks(unit, bucket, prefix, delimiter, after, limit + 1):
-        room = limit - page.count
-        if room == 0:
-            page.next_after = last
-            break
-        names = [key[root:].decode("utf-8", "surrogatepass") for key in keys[:room]]
-        last = names[-1]
-        if values:
-            page.names += names
-            page.rows += _read_rows(b"".join((_ARRAY, len(names).to_bytes(4, "big"), *values[:room])))
+    keys: list[Key] = []
+    values: list[bytes] = []
+    prefixes: list[Key] = []
+    root, last = OBJECTS.key(bucket.name, ""), b""
+    for those, rows in _chunks(unit, bucket, prefix, delimiter, after, limit + 1):
+        room = limit - len(keys) - len(prefixes)
+        shown = those[:room]
+        last = shown[-1] if room else last
+        if rows:
+            keys += shown
+            values += rows[:room]
         else:
-            page.prefixes += names
-        if len(keys) > room:
-            page.next_after = last
+            prefixes += shown
+        if len(those) > room:
+            (page.next_after,) = _names([last], root)
             break
+    page.names, page.prefixes = _names(keys, root), _names(prefixes, root)
+    page.rows = _read_rows(b"".join((_ARRAY, len(values).to_bytes(4, "big"), *values)))
     return page
+
+
+def _names(keys: Sequence[Key], root: Key) -> list[str]:
+    """What stands behind the root in each of the keys. Names are free of the NUL that ends the root."""
+    return b"".join(keys).decode("utf-8", "surrogatepass").split(root.decode())[1:]
 
 
 def _chunks(unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: str, most: int) -> Iterator[Chunk]:
@@ -112,21 +117,29 @@ def _chunks(unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: str,
         position = common + BEHIND_ALL
     size = min(most, PAGE_FIRST) if mark else most
     while True:
-        rows = unit.scan(start, position, size)
-        plain = list(takewhile(lambda row: not _common(row[0], start, mark), rows)) if mark else rows
+        keys, values = unit.scan_columns(start, position, size)
+        plain = _count_plain(keys, start, mark)
         if plain:
-            yield Chunk([key for key, _ in plain], [found.value for _, found in plain])
-            position = plain[-1][0]
-        if len(plain) < len(rows):
-            groups = [rows[len(plain)][0]]
-            groups += unit.group_starts(start, _common(groups[0], start, mark) + BEHIND_ALL, mark, most - 1)
-            prefixes = [_common(key, start, mark) for key in groups]
-            yield Chunk(prefixes, [])
+            yield Chunk(keys[:plain], values[:plain])
+            position = keys[plain - 1]
+        if plain < len(keys):
+            group = _common(keys[plain], start, mark)
+            others = unit.group_starts(start, group + BEHIND_ALL, mark, most - 1)
+            prefixes = [group, *[_common(key, start, mark) for key in others]]
+            yield Chunk(prefixes, ())
             position, size = prefixes[-1] + BEHIND_ALL, min(most, PAGE_FIRST)
-        elif len(rows) < size:
+        elif len(keys) < size:
             return
         else:
             size = min(most, size * PAGE_GROWTH)
+
+
+def _count_plain(keys: Sequence[Key], start: Key, mark: bytes) -> int:
+    """How many keys there are before the first that is rolled up. Mostly all, and one look at all of them tells: what
+    they begin with is cut out, and NUL, which no name has, keeps them apart."""
+    if not mark or mark not in b"".join(keys).replace(start, b"\0"):
+        return len(keys)
+    return next((place for place, key in enumerate(keys) if _common(key, start, mark)), len(keys))
 
 
 def _common(key: Key, start: Key, mark: bytes) -> Key:
