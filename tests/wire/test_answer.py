@@ -1,6 +1,8 @@
 """Every operation in scope: what we answer, botocore reads back equal."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from opentrail.call import Columns
 from opentrail.model.load import load_models
@@ -76,3 +78,31 @@ def test_columns_are_written_as_the_list_that_they_stand_for():
     assert listing(Columns({"Key": []})) == listing([])
     assert columns[:2] == [columns[0], columns[1]]
     assert columns[2] == {"Key": "||", "LastModified": 2.0}
+
+
+COLUMNS = {
+    "Key": st.sampled_from(NASTY) | st.text(),
+    "Size": st.integers(),
+    "LastModified": st.floats(0, 4e9) | st.integers(0, 2**31),
+    "StorageClass": st.sampled_from(["STANDARD", "GLACIER"]),
+    "ChecksumAlgorithm": st.lists(st.sampled_from(["CRC32", "SHA1"]), max_size=2),
+    "Owner": st.fixed_dictionaries({"ID": st.sampled_from(["1", "100%s"])}),
+    "NoMember": st.integers(),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), count=st.integers(1, 4), names=st.permutations(list(COLUMNS)), wanted=st.integers(0, 7))
+def test_columns_alike_or_not(data, count, names, wanted):
+    """What is alike in all entries, or all of a column that can be written at once, is written as it is one by one."""
+    columns = {}
+    for name in names[:wanted]:
+        values = COLUMNS[name]
+        if data.draw(st.booleans(), label=f"{name} with gaps"):
+            values |= st.none()
+        alike = data.draw(st.booleans(), label=f"{name} alike")
+        columns[name] = [data.draw(values)] * count if alike else [data.draw(values) for _ in range(count)]
+    written = listing(Columns(columns))[2]
+    expected = [listing([row])[2].partition(b"<Contents>")[2].rpartition(b"</Contents>")[0] for row in Columns(columns)]
+    found = [text.partition(b"</Contents>")[0] for text in written.split(b"<Contents>")[1:]]
+    assert found == expected

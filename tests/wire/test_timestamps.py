@@ -6,6 +6,7 @@ import pytest
 
 from opentrail.wire.scalars import Malformed
 from opentrail.wire.timestamps import (
+    format_all_iso8601_millis,
     format_http_date,
     format_iso8601,
     format_iso8601_millis,
@@ -56,6 +57,11 @@ def test_fractions_of_a_second():
 def test_what_is_written():
     assert format_iso8601(MOMENT) == "2026-11-21T02:42:43Z"
     assert format_iso8601_millis(MOMENT) == "2026-11-21T02:42:43.000Z"
+
+
+@pytest.mark.parametrize("times", [[0.5, 1.25], [0.5, 1], [0, 1], [1e9, 0.001], [0.123456, -1.5, 253402300799.5]])
+def test_many_are_written_as_each_by_itself(times):
+    assert format_all_iso8601_millis(times) == [format_iso8601_millis(time) for time in times]
     assert format_http_date(MOMENT) == "Sat, 21 Nov 2026 02:42:43 GMT"
     assert to_epoch(MOMENT) == 1795228963
     assert isinstance(to_epoch(MOMENT), int)

@@ -89,6 +89,11 @@ def test_text_that_xml_cannot_hold_is_replaced():
     assert escape("a\x00\x1f\ud800\ufffe<") == "a\ufffd\ufffd\ufffd\ufffd&lt;"
 
 
+@pytest.mark.parametrize("odd", ["", "\x00", "\r", "\x7f", "\n", "<", "é", "\ud800", "\xa0", "&"])
+def test_long_texts_are_escaped_as_short_ones(odd):
+    assert escape("~ " * 500 + odd) == "~ " * 500 + escape(odd)
+
+
 def test_an_empty_document_and_an_empty_body():
     assert read("PutBucketVersioning", b"<VersioningConfiguration/>") == {"VersioningConfiguration": {}}
     assert read("CreateBucket", b"") == {}

@@ -248,7 +248,7 @@ class _Structures:
     def join(self, values: Columns) -> str:
         """The texts of all of them, one behind the other."""
         columns = list(values.columns.values())
-        if any(None in column for column in columns):
+        if any(None in column for column in columns if not _alike(column)):
             return "".join(self._mixed(list(values)))
         return self._form(tuple(values.columns)).join(columns, len(values))
 

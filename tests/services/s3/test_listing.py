@@ -5,12 +5,13 @@ from __future__ import annotations
 import string
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opentrail.errors import AwsError
-from opentrail.services.s3.listing import make_token, read_token
+from opentrail.services.s3.listing import algorithms_of, make_token, read_token
 from tests.services.s3.test_multipart import fails
 from tests.services.s3.world import BUCKET, World
 
@@ -78,6 +79,49 @@ def test_any_keys(s3: Any, world: World, keys: set[str], prefix: str, delimiter:
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
     found = pages(s3, "list_objects_v2", size, Prefix=prefix, Delimiter=delimiter)
     assert found == expected(sorted(keys), prefix, delimiter)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(
+    kinds=st.lists(st.sampled_from(["plain", "plain", "plain", "folder"]), min_size=1, max_size=8),
+    many=st.integers(1, 30),
+    size=st.integers(1, 40),
+)
+def test_keys_among_prefixes(s3: Any, world: World, kinds: list[str], many: int, size: int):
+    """Runs of keys longer than what is fetched at first, with common prefixes between."""
+    for row in [row for row in world.ledger.rows if row.startswith(b"s3.object")]:
+        s3.delete_object(Bucket=BUCKET, Key=row.split(b"\0")[2].decode())
+    mark = {"plain": "-", "folder": "/"}
+    keys = [f"in/{place}{mark[kind]}{each:02}" for place, kind in enumerate(kinds) for each in range(many)]
+    for key in keys:
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
+    assert pages(s3, "list_objects_v2", size, Prefix="in/", Delimiter="/") == expected(keys, "in/", "/")
+
+
+@pytest.mark.parametrize("others", [["CRC32"], ["SHA256", "CRC32C"], ["SHA1"] * 20])
+def test_checksums_of_neighbours(s3: Any, others: list[str]):
+    """Each entry tells its own algorithm, whether all have the same or not."""
+    for place, algorithm in enumerate(["CRC32", "CRC32", *others]):
+        s3.put_object(Bucket=BUCKET, Key=f"k{place:02}", Body=b"x", ChecksumAlgorithm=algorithm)
+    listed = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert [each["ChecksumAlgorithm"] for each in listed] == [["CRC32"], ["CRC32"], *([other] for other in others)]
+    assert {each["ChecksumType"] for each in listed} == {"FULL_OBJECT"}
+
+
+def test_algorithms_are_told_as_the_rows_have_them():
+    """Of no checksums, of several, of names of any length."""
+    for maps in (
+        [{}],
+        [{}, {"CRC32": "x"}],
+        [{"CRC32": "x", "SHA1": "y"}] * 2,
+        [{"A" * 40: "x"}] * 3,
+        [{"B": "C"}] * 3,
+        [],
+    ):
+        raw = [msgspec.Raw(msgspec.msgpack.encode(each)) for each in maps]
+        assert algorithms_of(raw) == [list(each) or None for each in maps]
 
 
 def test_start_after_and_markers(filled: Any):

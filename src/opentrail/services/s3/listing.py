@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from opentrail.state import Row, Unit
 
 KEYS_MAX = 1_000
 """Entries of one page."""
-PAGE_FIRST, PAGE_GROWTH = 4, 8
+PAGE_FIRST, PAGE_GROWTH = 8, 16
 """Rows fetched at once: few while common prefixes make the walk jump, more and more when it goes straight on."""
 SAFE = "/-_.~*"
 """Characters that `encoding-type=url` leaves alone, beside letters and digits."""
@@ -35,6 +35,10 @@ BEHIND_ALL = b"\xff"
 """Sorts behind every continuation of a key, since UTF-8 has no such byte."""
 
 family = Service("s3")
+
+
+NO_CHECKSUMS = msgspec.Raw(b"\x80")
+"""msgpack's empty map."""
 
 
 class Listed(Row, frozen=True, gc=False):
@@ -45,13 +49,17 @@ class Listed(Row, frozen=True, gc=False):
     etag: str = ""
     size: int = 0
     storage_class: str = "STANDARD"
-    checksums: dict[str, str] = msgspec.field(default_factory=dict)
+    checksums: msgspec.Raw = NO_CHECKSUMS
+    """The map as it lies there: only its keys are shown, which are mostly those of the neighbours."""
     checksum_type: str = ""
     restored_until: float = 0.0
 
 
-_PLAIN = re.compile(rf"[A-Za-z0-9{re.escape(SAFE)}]*")
+_PLAIN = (string.ascii_letters + string.digits + SAFE).encode()
 _read_rows = msgspec.msgpack.Decoder(list[Listed]).decode
+_read_checksums = msgspec.msgpack.Decoder(dict[str, str]).decode
+_MAP_OF_ONE, _SHORT_TEXT, _SHORT_TEXT_LENGTH = 0x81, 0xA0, 0x1F
+_QUOTED = '"|"'
 _ARRAY = b"\xdd"
 """msgpack's head of a long array; its length follows in four bytes."""
 
@@ -109,29 +117,30 @@ def _names(keys: Sequence[Key], root: Key) -> list[str]:
 
 
 def _chunks(unit: Unit, bucket: Bucket, prefix: str, delimiter: str, after: str, most: int) -> Iterator[Chunk]:
-    """What a page shows and what may follow it, in order; the caller stops behind `most` entries."""
+    """What a page shows and what may follow it, in order; `most` entries at most."""
     root, start = OBJECTS.key(bucket.name, ""), OBJECTS.key(bucket.name, prefix)
     mark = delimiter.encode("utf-8", "surrogatepass")
     position = root + after.encode("utf-8", "surrogatepass") if after else b""
     if position.startswith(start) and (common := _common(position, start, mark)):
         position = common + BEHIND_ALL
-    size = min(most, PAGE_FIRST) if mark else most
-    while True:
+    size = PAGE_FIRST if mark else most
+    while most > 0:
+        size = min(most, size)
         keys, values = unit.scan_columns(start, position, size)
         plain = _count_plain(keys, start, mark)
         if plain:
             yield Chunk(keys[:plain], values[:plain])
-            position = keys[plain - 1]
+            position, most = keys[plain - 1], most - plain
         if plain < len(keys):
             group = _common(keys[plain], start, mark)
             others = unit.group_starts(start, group + BEHIND_ALL, mark, most - 1)
             prefixes = [group, *[_common(key, start, mark) for key in others]]
             yield Chunk(prefixes, ())
-            position, size = prefixes[-1] + BEHIND_ALL, min(most, PAGE_FIRST)
+            position, most, size = prefixes[-1] + BEHIND_ALL, most - len(prefixes), PAGE_FIRST
         elif len(keys) < size:
             return
         else:
-            size = min(most, size * PAGE_GROWTH)
+            size *= PAGE_GROWTH
 
 
 def _count_plain(keys: Sequence[Key], start: Key, mark: bytes) -> int:
@@ -176,7 +185,9 @@ class Spelling:
 
     def all(self, names: list[str]) -> list[str]:
         """Each of them; most have nothing to encode, and one look at all of them tells."""
-        return names if not self.encoded or _PLAIN.fullmatch("".join(names)) else [self(name) for name in names]
+        if not self.encoded or not "".join(names).encode("utf-8", "surrogatepass").translate(None, _PLAIN):
+            return names
+        return [self(name) for name in names]
 
 
 @family.operation("ListObjectsV2")
@@ -240,18 +251,38 @@ def _contents(call: Call, page: Page, spell: Spelling, owner: bool) -> Columns:
     columns: dict[str, Sequence[Any]] = {
         "Key": spell.all(page.names),
         "LastModified": [row.modified for row in rows],
-        "ETag": [f'"{row.etag}"' for row in rows],
+        "ETag": _quoted([row.etag for row in rows]),
         "Size": [row.size for row in rows],
         "StorageClass": [row.storage_class for row in rows],
     }
-    if any(row.checksums for row in rows):
-        columns["ChecksumAlgorithm"] = [list(row.checksums) or None for row in rows]
-        columns["ChecksumType"] = [row.checksum_type or "FULL_OBJECT" if row.checksums else None for row in rows]
+    algorithms = algorithms_of([row.checksums for row in rows])
+    if any(algorithms):
+        columns["ChecksumAlgorithm"] = algorithms
+        columns["ChecksumType"] = [
+            row.checksum_type or "FULL_OBJECT" if names else None for row, names in zip(rows, algorithms, strict=True)
+        ]
     if owner:
-        columns["Owner"] = [{"ID": canonical_id(row.owner)} for row in rows]
+        people = {account: {"ID": canonical_id(account)} for account in {row.owner for row in rows}}
+        columns["Owner"] = [people[row.owner] for row in rows]
     if statuses := restore_statuses(call, rows):
         columns["RestoreStatus"] = statuses
     return Columns(columns)
+
+
+def _quoted(texts: list[str]) -> list[str]:
+    """Each of the texts, hexadecimal digits and a hyphen at most, in quotes; together, which costs half as much."""
+    return f'"{_QUOTED.join(texts)}"'.split(_QUOTED[1]) if texts else []
+
+
+def algorithms_of(maps: list[msgspec.Raw]) -> list[list[str] | None]:
+    """The keys of each map, None for an empty one. Mostly all are of the same one key, and one search through all of
+    them tells: how such a map begins is found in no other, since its first byte is in no short ASCII text or its head."""
+    first = bytes(maps[0]) if maps else b""
+    if first[:1] == bytes((_MAP_OF_ONE,)) and first[1] & ~_SHORT_TEXT_LENGTH == _SHORT_TEXT:
+        head = first[: 2 + (first[1] & _SHORT_TEXT_LENGTH)]
+        if b"".join(maps).count(head) == len(maps):
+            return [[head[2:].decode()]] * len(maps)
+    return [[*_read_checksums(each)] or None for each in maps]
 
 
 def make_token(after: str) -> str:
