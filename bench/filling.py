@@ -1,12 +1,14 @@
 """Buckets of millions of keys, quickly: rows are written straight into the ledger of a server that does not run.
 
-Every row is a copy of one that the server itself wrote, under another key, so that listings find what they always find.
+Every row is a copy of one that the server itself wrote, under another key and with an ETag and a time of its own, so that
+listings find what they always find and nothing in a page is alike that would not be.
 Knows the ledger and S3's rows; sends no request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -43,4 +45,5 @@ async def _fill(data: Path, bucket: str, template: str, keys: Iterator[str], say
 
 
 def _named(pattern: ObjectVersion, key: str) -> ObjectVersion:
-    return msgspec.structs.replace(pattern, key=key)
+    etag = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    return msgspec.structs.replace(pattern, key=key, etag=etag, modified=pattern.modified + int(etag[:6], 16) / 1_000)

@@ -35,11 +35,12 @@ def measure_listing(run: Run) -> list[Row]:
         small = _timed(server, _pages("small/", 1, ""), run.repetitions)
         pages = _timed(server, _pages("million/", run.keys // 10, ""), run.repetitions)
         folders = _timed(server, [_asked(Prefix="ten/", Delimiter="/")] * SAMPLES, run.repetitions)
+        anew = _timed_anew(server, _asked(Prefix="ten/", Delimiter="/"))
         inside = _timed(server, _folders(run), run.repetitions)
     few = f"the same of 1,000 keys {statistics.median(small):.1f} ms"
     return [
         _row(f"list 1,000 of {run.keys // 10:,} keys", pages, few),
-        _row(f"list 1,000 prefixes of {run.keys:,} keys", folders, few),
+        _row(f"list 1,000 prefixes of {run.keys:,} keys", folders, f"after a new one {statistics.median(anew):.1f} ms"),
         _row(f"list 1,000 below one of {run.keys:,} keys", inside, few),
     ]
 
@@ -86,6 +87,15 @@ def _timed(server: OpenTrail, asked: list[Asked], rounds: int) -> list[float]:
     requests = presigned(server.s3, asked)
     latencies(server.url, requests[:5], 1)
     return latencies(server.url, requests, rounds)
+
+
+def _timed_anew(server: OpenTrail, asked: Asked) -> list[float]:
+    """A page of common prefixes whenever there is a new one, so that nothing the server remembers is of use."""
+    made: list[Asked] = [
+        ("put_object", {"Bucket": BUCKET, "Key": f"ten/{0:04}-{number:04}/new"}) for number in range(SAMPLES)
+    ]
+    taken = latencies(server.url, presigned(server.s3, [each for put in made for each in (put, asked)]), 1)
+    return taken[1::2]
 
 
 def _row(measure: str, values: list[float], other: str) -> Row:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from opentrail.errors import Conflict, LedgerUnavailable
 from opentrail.ports import Key, Line, LineKind, Seq, Versioned, Writes
+from opentrail.stores.group_memory import Asked, GroupMemory, Groups, in_range
 from opentrail.stores.ledger_channel import WriterChannel
 from opentrail.stores.ledger_writer import SCHEMA, Batch, Put, connect, durable_head, unpack_lines
 from opentrail.stores.line_tail import LineTail
@@ -82,6 +84,7 @@ class SqliteLedger:
         self._writing = False
         self._closed = False
         self._cache = RowCache()
+        self._groups = GroupMemory()
         self._tail = LineTail(self._head)
         self._waiters: list[tuple[Seq, asyncio.Future[Seq]]] = []
         self._channel = WriterChannel(path, keep_open, self._settled, self._writer_lost)
@@ -129,10 +132,24 @@ class SqliteLedger:
         return self._merge(query, (prefix, end), pending, limit, reverse=True)
 
     def group_starts(self, prefix: Key, after: Key, delimiter: bytes, limit: int) -> Sequence[Key]:
-        end, behind = _prefix_end(prefix), _prefix_end(delimiter)
-        low = max(after, prefix)
-        if len(behind) != len(delimiter) or any(low <= key < end for key in self._overlay):
-            return ()  # what is not durable yet may begin a group, or have taken one away
+        asked = Asked(prefix, after, delimiter, limit, _prefix_end(prefix))
+        known = self._groups.kept.get(asked)
+        if known is not None:
+            return known.starts
+        found = Groups(asked, self._seek_groups(asked))
+        pending = in_range(asked, self._overlay)
+        edge = found.edge(self._overlay, pending) if pending else None
+        if edge is not None:  # what is not durable yet begins a group there, or has taken one away
+            return found.starts[: bisect_left(found.starts, edge)]
+        self._groups.keep(found)
+        return found.starts
+
+    def _seek_groups(self, asked: Asked) -> list[Key]:
+        """The durable answer."""
+        prefix, after, delimiter, limit, end = asked
+        low, behind = max(after, prefix), _prefix_end(delimiter)
+        if len(behind) != len(delimiter):
+            return []
         values = {"low": low, "end": end, "length": len(prefix), "mark": delimiter, "behind": behind, "most": limit}
         query = _GROUP_STARTS.format(">" if low == after else ">=")
         return [key for (key,) in self._reader.execute(query, values)]
@@ -181,6 +198,8 @@ class SqliteLedger:
         if writes.puts or writes.deletes or writes.blobs or writes.dropped_blobs:
             rows = _rows_of(writes, last)
             self._overlay.update(rows)
+            if self._groups.kept:
+                self._groups.note(rows)
             batch.rows.update(rows)
         done: asyncio.Future[Seq] = self._loop.create_future()
         batch.waiting.append((done, last))
@@ -319,6 +338,7 @@ class SqliteLedger:
         self._writing = False
         self._overlay.clear()
         self._cache = RowCache()
+        self._groups = GroupMemory()
         for done in lost:
             if not done.done():
                 done.set_exception(LedgerUnavailable(failure))
