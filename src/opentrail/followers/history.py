@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
 
 from opentrail.followers import history_tail
 from opentrail.followers.history_tail import HistoryTail, merged
@@ -29,6 +30,11 @@ WAIT_LINES_MAX = 2 * BATCH_LINES
 """With more than these it does not wait at all, and shows what is in the index."""
 IDLE_LINES = 5_000
 """Lines without anything to keep after which the cursor is written all the same."""
+QUICK_SECONDS, QUICK_LINES = 0.004, 50
+"""While searches take no longer, and so few lines have to be searched with them, the event loop does them itself: to hand
+one over to a thread and back takes half a millisecond, and most of a search holds the interpreter in any case."""
+WARM_SECONDS = 10.0
+"""After so long without one the next is handed over: what it reads may have to come from the disk."""
 DAY_SECONDS = 86_400
 
 _MANAGEMENT, _DATA = b'"eventCategory":"Management"', b'"eventCategory":"Data"'
@@ -56,6 +62,10 @@ class HistoryFollower:
         self._writer = ThreadPoolExecutor(1, "history-writer")
         self._reader = ThreadPoolExecutor(1, "history-reader")
         self._tail = HistoryTail()
+        self._handed_over = 0
+        """Searches that the reading thread has or will have."""
+        self._searched_at, self._took = 0.0, 0.0
+        """When the last search ended, and how long it took."""
         self._cursor: Seq = 0
         """Up to here every line is in the index, or none that is kept."""
         self._written: Seq = 0
@@ -131,7 +141,19 @@ class HistoryFollower:
             await self._wait(head)
         search = HistorySearch(_words(query), query.start, query.end, query.before)
         newer = self._newer()
-        return await asyncio.get_running_loop().run_in_executor(self._reader, self._find, search, query.limit, newer)
+        if self._is_quick() and len(newer) <= QUICK_LINES:
+            return self._find(search, query.limit, newer)
+        self._handed_over += 1
+        job = self._reader.submit(self._find, search, query.limit, newer)
+        job.add_done_callback(self._handed_back)
+        return await asyncio.wrap_future(job)
+
+    def _is_quick(self) -> bool:
+        """Will a search most likely be over at once?"""
+        return not self._handed_over and self._took <= QUICK_SECONDS and monotonic() - self._searched_at <= WARM_SECONDS
+
+    def _handed_back(self, _job: Future[Sequence[PastEvent]]) -> None:
+        self._handed_over -= 1
 
     def _newer(self) -> list[tuple[Seq, bytes]]:
         """The lines that are not in the index yet and may be shown; none if they are too many."""
@@ -142,8 +164,13 @@ class HistoryFollower:
         return [(seq, line.data) for seq, line in lines if line.kind == "record" and not is_plain_data(line.data)]
 
     def _find(self, search: HistorySearch, limit: int, newer: Sequence[tuple[Seq, bytes]]) -> Sequence[PastEvent]:
-        """In the thread that reads. The index may have taken in some of the newer lines by now."""
-        return merged(self._index.find(search, limit), self._tail.find(newer, search), limit)
+        """Never two at once. The index may have taken in some of the newer lines by now."""
+        started = monotonic()
+        try:
+            return merged(self._index.find(search, limit), self._tail.find(newer, search), limit)
+        finally:
+            self._searched_at = monotonic()
+            self._took = self._searched_at - started
 
     def _lacks_many(self, head: Seq) -> bool:
         """Does the index lack more lines up to `head` than a look-up searches itself, and not too many to wait for?"""

@@ -45,6 +45,15 @@ _RESPONSES: dict[str, tuple[tuple[str, str], ...]] = {
 }
 """Response elements that name a resource: trails and rules are listed by name and by ARN."""
 
+_NAMES = {
+    "EventId": "event_id",
+    "EventName": "event_name",
+    "EventSource": "event_source",
+    "ReadOnly": "read_only",
+    "Username": "username",
+    "AccessKeyId": "access_key_id",
+}
+
 
 class EventAttributes(msgspec.Struct, frozen=True):
     """What an event is found by. Empty text stands for what the record does not say."""
@@ -58,6 +67,15 @@ class EventAttributes(msgspec.Struct, frozen=True):
     access_key_id: str
     resources: tuple[tuple[str, str], ...]
     """(ResourceType, ResourceName), in order, each pair once."""
+
+    def has(self, key: str, value: str) -> bool:
+        """Is this the event's attribute, or one of its?"""
+        if key == "ResourceName":
+            return any(name == value for _, name in self.resources)
+        if key == "ResourceType":
+            return any(type_ == value for type_, _ in self.resources)
+        told: str = getattr(self, _NAMES[key])
+        return told == value
 
     def values(self) -> Iterator[tuple[str, str]]:
         """(AttributeKey, AttributeValue) of everything but the event id."""

@@ -96,7 +96,7 @@ def _events(found: Sequence[PastEvent], attribute: tuple[str, str] | None) -> It
     """The entries of Events. The index goes by hashes; what only shares the hash of the value is left out."""
     for event in found:
         attributes = attributes_of(read_head(event.record))
-        if attribute is None or attribute in attributes.values() or attribute == ("EventId", attributes.event_id):
+        if attribute is None or attributes.has(*attribute):
             yield _event(event, attributes)
 
 

@@ -8,8 +8,8 @@ handler used and leaves out what the model does not know. Knows no bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from opentrail.model.shapes import Member, ShapeModel
 from opentrail.wire.scalars import Malformed, Value, check_integer
@@ -19,9 +19,11 @@ SHAPES_REMEMBERED_MAX = 8_192
 KINDS: Mapping[type, str] = {str: "STRING_VALUE", int: "NUMBER_VALUE", float: "NUMBER_VALUE", bool: "BOOLEAN_VALUE"}
 
 Convert = Callable[[Member, Value], Value]
+Write = Callable[[Value], Value]
 
 
-class Dialect(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Dialect:
     """How one format writes scalars. Types that are missing from a table are passed as they are."""
 
     readers: Mapping[str, Convert]
@@ -108,29 +110,52 @@ def read_integer(member: Member, value: Value) -> int:
 
 def write(member: Member, value: Value, dialect: Dialect) -> Value:
     """A tree that the format's encoder takes. Nulls stay nulls inside lists and maps, and vanish from structures."""
-    shape = member.shape
-    kind = shape.type
-    if value is None or kind == "string":
-        return value
-    if kind == "structure":
-        return value if shape.document else write_structure(shape, value, dialect)
-    if kind == "list":
-        item = shape.item
-        return value if item is None else [write(item, each, dialect) for each in value]
-    if kind == "map":
-        item = shape.value
-        return value if item is None else {key: write(item, each, dialect) for key, each in value.items()}
-    convert = dialect.writers.get(kind)
-    return value if convert is None else convert(member, value)
+    convert = _writer(member, dialect)
+    return value if value is None or convert is None else convert(value)
 
 
 def write_structure(shape: ShapeModel, value: Mapping[str, Value], dialect: Dialect) -> dict[str, Value]:
     """The known members that are not None."""
-    members, wire_names = shape.members, dialect.wire_names
+    writers = _writers(shape, dialect)
     written = {}
     for name, each in value.items():
-        member = members.get(name)
-        if member is not None and each is not None:
-            text = type(each) is str and member.shape.type == "string"  # most of what is written
-            written[member.wire_name if wire_names else name] = each if text else write(member, each, dialect)
+        if each is not None and name in writers:
+            wire_name, convert = writers[name]
+            written[wire_name] = each if convert is None else convert(each)
     return written
+
+
+@lru_cache(SHAPES_REMEMBERED_MAX)
+def _writers(shape: ShapeModel, dialect: Dialect) -> dict[str, tuple[str, Write | None]]:
+    """(name as it is written, how its value is) of each member of a structure, by name."""
+    return {
+        name: (member.wire_name if dialect.wire_names else name, _writer(member, dialect))
+        for name, member in shape.members.items()
+    }
+
+
+@lru_cache(SHAPES_REMEMBERED_MAX)
+def _writer(member: Member, dialect: Dialect) -> Write | None:
+    """How values that are not None are written; None: as they are. A shape that holds itself does so by way of a
+    structure (Smithy 2.0, "Recursive shape definitions"), and what that holds is looked at when one is written."""
+    shape = member.shape
+    if shape.type == "structure":
+        return None if shape.document else lambda value: write_structure(shape, value, dialect)
+    if shape.type == "list":
+        return None if shape.item is None else _list_writer(_writer(shape.item, dialect))
+    if shape.type == "map":
+        return None if shape.value is None else _map_writer(_writer(shape.value, dialect))
+    convert = dialect.writers.get(shape.type)
+    return None if convert is None else lambda value: convert(member, value)
+
+
+def _list_writer(item: Write | None) -> Write:
+    if item is None:
+        return list
+    return lambda value: [None if each is None else item(each) for each in value]
+
+
+def _map_writer(item: Write | None) -> Write:
+    if item is None:
+        return dict
+    return lambda value: {key: None if each is None else item(each) for key, each in value.items()}
