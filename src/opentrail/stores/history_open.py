@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -51,7 +51,7 @@ def _opened(address: str) -> sqlite3.Connection:
 class Opening(msgspec.Struct, frozen=True, gc=False):
     """What is needed to read a segment's events: what inflates them, and the time of every TIMES_STEPth."""
 
-    unpacker: Unpacker
+    unpack: Callable[[bytes], bytes]
     times: Sequence[int]
 
 
@@ -81,7 +81,7 @@ class Memory:
         found = self._openings.get(segment)
         if found is None:
             dictionary, times = opening_of(self._connection, segment)
-            found = self._openings[segment] = Opening(Unpacker(dictionary), times_of(times))
+            found = self._openings[segment] = Opening(Unpacker(dictionary).unpack, times_of(times))
             if len(self._openings) > OPENINGS_CACHED_MAX:
                 self._openings.popitem(last=False)
         else:

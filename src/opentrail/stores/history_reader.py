@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from heapq import merge
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 from opentrail.ports import HistorySearch, PastEvent
@@ -83,19 +83,26 @@ class HistoryReader:
     def find(self, search: HistorySearch, limit: int) -> Sequence[PastEvent]:
         """Up to `limit` events, newest first."""
         with self.shelves() as shelves:
-            found: list[tuple[Row, Shelf]] = []
+            found: list[tuple[Shelf, list[Row]]] = []
             for shelf in sorted(shelves, key=Shelf.last, reverse=True):
-                if len(found) >= limit:  # what is older than these is not wanted
-                    search = replace(search, start=max(search.start, found[-1][0][0]))
-                found += [(row, shelf) for row in islice(shelf.find(search, limit), limit)]
-            if len(shelves) > 1:
-                found.sort(key=_place, reverse=True)
-            return [PastEvent(row[1], row[0], shelf.record(row)) for row, shelf in found[:limit]]
+                if rows := list(islice(shelf.find(search, limit), limit)):
+                    found.append((shelf, rows))
+                if len(rows) == limit:  # what is older than these is not wanted
+                    search = replace(search, start=max(search.start, rows[-1][0]))
+            if len(found) > 1:
+                found = _newest(found, limit)
+            return [event for shelf, rows in found for event in shelf.events(rows)]
 
     def close(self) -> None:
         with self._lock:
             for file in self._files:
                 file.close()
+
+
+def _newest(found: Sequence[tuple[Shelf, list[Row]]], limit: int) -> list[tuple[Shelf, list[Row]]]:
+    """The newest of what several shelves have, in one order, neighbours of one shelf together."""
+    rows = sorted(((row, shelf) for shelf, rows in found for row in rows), key=_place, reverse=True)[:limit]
+    return [(shelf, [row for row, _ in some]) for shelf, some in groupby(rows, key=_shelf)]
 
 
 def newest_first(shelves: Sequence[Shelf], search: HistorySearch, first: int) -> Iterator[tuple[Row, Shelf]]:
@@ -109,3 +116,7 @@ def newest_first(shelves: Sequence[Shelf], search: HistorySearch, first: int) ->
 
 def _place(found: tuple[Row, Shelf]) -> Row:
     return found[0]
+
+
+def _shelf(found: tuple[Row, Shelf]) -> Shelf:
+    return found[1]

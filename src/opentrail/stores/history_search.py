@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from opentrail.ports import FIRST_NUMBER, HistorySearch
+from opentrail.ports import FIRST_NUMBER, HistorySearch, PastEvent
 from opentrail.record.history_words import LOOKUP
 from opentrail.stores.history_file import EVENT_BITS, SegmentRow
 from opentrail.stores.history_frames import Damaged
@@ -173,9 +173,18 @@ class Shelf:
             raise Damaged("an event is missing")
         return rows
 
+    def events(self, rows: Iterable[Row]) -> Iterator[PastEvent]:
+        """Events with their records. Raises Damaged."""
+        opened, unpack = -1, None
+        for time, number, id_, frame in rows:
+            if unpack is None or id_ >> EVENT_BITS != opened:
+                opened = id_ >> EVENT_BITS
+                unpack = self._memory.opening(opened).unpack
+            yield PastEvent(number, time, unpack(frame))
+
     def record(self, row: Row) -> bytes:
         """An event's record, as it was kept. Raises Damaged."""
-        return self._memory.opening(row[2] >> EVENT_BITS).unpacker.unpack(row[3])
+        return self._memory.opening(row[2] >> EVENT_BITS).unpack(row[3])
 
     def last(self) -> int:
         """The time of the latest event; -1 when there is none."""
