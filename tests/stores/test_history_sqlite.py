@@ -7,11 +7,12 @@ import sqlite3
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from opentrail.ports import HistorySearch
 from opentrail.record.history_words import attribute_word, place_word
 from opentrail.stores import history_file, history_lists, history_segments
-from opentrail.stores.history_file import HistoryFile, Moved, OtherFormat, SegmentRow, merge, to_merge
+from opentrail.stores.history_file import HistoryFile, Moved, OtherFormat, SegmentRow, merge, to_bind, to_merge
 from opentrail.stores.history_frames import Damaged
 from opentrail.stores.history_import import ImportStore
 from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
@@ -114,7 +115,7 @@ def test_any_search_finds_what_a_scan_finds_before_and_after_merging(tmp_path, m
     monkeypatch.setattr(history_file, "SHORT_BYTES", 20)
     monkeypatch.setattr(history_segments, "DICTIONARY_EVENTS", 100)
     monkeypatch.setattr(history_file, "EVENTS_MAX", 100)
-    monkeypatch.setattr(history_file, "VOLUME_SEGMENTS", 3)
+    monkeypatch.setattr(history_file, "VOLUME_SEGMENTS", (2, 4))
     rng = random.Random(7)
     lines = [(seq, random_record(rng)) for seq in range(1, 800)]
     index = SqliteHistory(tmp_path)
@@ -182,7 +183,7 @@ def test_segments_of_one_size_are_merged_as_far_as_they_fit():
 
 def test_full_segments_are_bound_and_expire_together(tmp_path, monkeypatch):
     monkeypatch.setattr(history_file, "EVENTS_MAX", 20)
-    monkeypatch.setattr(history_file, "VOLUME_SEGMENTS", 2)
+    monkeypatch.setattr(history_file, "VOLUME_SEGMENTS", (2, 4))
     index = SqliteHistory(tmp_path)
     for start in (1, 21, 41):
         add(index, *((n, record(f"Call{n % 4}", T + n, userIdentity={})) for n in range(start, start + 20)))
@@ -199,6 +200,18 @@ def test_full_segments_are_bound_and_expire_together(tmp_path, monkeypatch):
         for table in history_file.INDEXES
     ] == [(1,), (1,), (0,), (1,)]
     index.close()
+
+
+def test_small_volumes_are_bound_into_large_ones():
+    full = history_file.EVENTS_MAX
+    loose = [SegmentRow(n, n, full, T + n, T + n, 0, 0) for n in range(40)]
+    assert to_bind(loose[:7]) == []
+    assert to_bind(loose[::-1]) == loose[:8]
+    small = [replace(row, volume=100 + row.id // 8) for row in loose]
+    assert to_bind(small[:31]) == []
+    assert to_bind([*loose[:6], *small[8:]]) == small[8:]
+    large = [replace(row, volume=100) for row in loose[:32]]
+    assert to_bind([*large, *small[32:]]) == []
 
 
 def test_long_lists_are_intersected_like_short_ones():

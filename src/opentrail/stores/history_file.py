@@ -1,9 +1,9 @@
 """One file of the event history: segments of events in SQLite, written by one process, read by any number.
 
 Whatever is added becomes a segment at once, in one transaction with the cursor; small segments are merged, eight into
-one, until they are full; full ones are bound, 32 into a volume, in which a word's lists lie side by side: a look-up seeks
-once in each volume. Expiry removes whole volumes. Readers see a snapshot (WAL), so writers never disturb them.
-Knows numbers, words and records' bytes; not where they come from.
+one, until they are full; full ones are bound, 8 and later 32 into a volume, in which a word's lists lie side by side: a
+look-up seeks once in each volume. Expiry removes whole volumes. Readers see a snapshot (WAL), so writers never disturb
+them. Knows numbers, words and records' bytes; not where they come from.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ EVENT_BITS = 15
 SHORT_BYTES = 128
 """A hashed word's list lies beside the word if it takes no more, else in a table of its own: so what has a word is
 found without reading the long ones, and the short ones are read with it."""
-VOLUME_SEGMENTS = 32
-"""Full segments that are bound into a volume."""
+VOLUME_SEGMENTS = (8, 32)
+"""Full segments that are bound into a small volume, and those of small ones into a large one."""
 INDEXES = {"words": "word", "many": "word", "long": "word", "rare": "bucket"}
 """The tables of lists, and what they are ordered by within a volume."""
 MERGED = 8
@@ -229,20 +229,20 @@ class HistoryFile:
             self.insert(merged)
 
     def _bind(self, chosen: Sequence[SegmentRow]) -> None:
-        """Make one volume of several."""
+        """Make one volume of several, loose segments being their own."""
         if not set(chosen) <= set(self.rows()):
             return
         volume = meta(self.connection, "next")
         self.set_meta("next", volume + 1)
-        ids = ",".join(str(row.id) for row in chosen)
+        volumes = ",".join({str(row.volume) for row in chosen})
         for table, word in INDEXES.items():
             value = "entries" if table == "rare" else "ranks"
             self.connection.execute(
                 f"INSERT INTO {table} SELECT {volume}, {word}, segment, {value} FROM {table}"
-                f" WHERE volume IN ({ids}) ORDER BY {word}, segment"
+                f" WHERE volume IN ({volumes}) ORDER BY {word}, segment"
             )
-            self.connection.execute(f"DELETE FROM {table} WHERE volume IN ({ids})")
-        self.connection.execute(f"UPDATE segments SET volume = {volume} WHERE id IN ({ids})")
+            self.connection.execute(f"DELETE FROM {table} WHERE volume IN ({volumes})")
+        self.connection.execute(f"UPDATE segments SET volume = {volume} WHERE volume IN ({volumes})")
 
     def _delete(self, rows: Sequence[SegmentRow]) -> None:
         """Remove segments; those of a volume together."""
@@ -291,9 +291,22 @@ def expired_volumes(rows: Sequence[SegmentRow], oldest: int) -> list[SegmentRow]
 
 
 def to_bind(rows: Sequence[SegmentRow]) -> list[SegmentRow]:
-    """Full segments to make a volume of, the oldest first."""
-    loose = [row for row in rows if row.volume == row.id and row.count >= EVENTS_MAX // 2]
-    return sorted(loose, key=lambda row: (row.first, row.id))[:VOLUME_SEGMENTS] if len(loose) >= VOLUME_SEGMENTS else []
+    """Full segments to make a volume of, loose ones or those of small volumes, the oldest first."""
+    volumes: dict[int, list[SegmentRow]] = {}
+    for row in rows:
+        if row.volume != row.id or row.count >= EVENTS_MAX // 2:
+            volumes.setdefault(row.volume, []).append(row)
+    size = 1
+    for bound in VOLUME_SEGMENTS:
+        alike = sorted((each for each in volumes.values() if len(each) == size), key=lambda each: min(map(_age, each)))
+        if len(alike) >= bound // size:
+            return [row for each in alike[: bound // size] for row in each]
+        size = bound
+    return []
+
+
+def _age(row: SegmentRow) -> tuple[int, int]:
+    return row.first, row.id
 
 
 def _tier(row: SegmentRow) -> int:
@@ -312,7 +325,7 @@ def to_merge(rows: Sequence[SegmentRow]) -> list[SegmentRow]:
             tiers.setdefault(_tier(row), []).append(row)
     for _, members in sorted(tiers.items()):
         fitting: list[SegmentRow] = []
-        for row in sorted(members, key=lambda row: (row.first, row.id)):
+        for row in sorted(members, key=_age):
             if sum(each.count for each in fitting) + row.count <= EVENTS_MAX:
                 fitting.append(row)
         full = len(fitting) < len(members)
