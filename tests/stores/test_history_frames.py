@@ -38,6 +38,16 @@ def test_a_dictionary_makes_frames_small():
     assert sum(map(len, shared)) < sum(map(len, plain)) * 0.3
 
 
+def test_a_known_dictionary_is_taken_while_it_does_as_well():
+    alike = [b'{"name":"Call%d","id":"%x","more":"%s"}' % (n % 9, RNG.getrandbits(64), COMMON) for n in range(2_000)]
+    known = dictionary_for(alike[:1_000])
+    assert dictionary_for(alike[1_000:], known) == known
+    others = [b'{"unlike":"%d","%s":1}' % (n, COMMON[::-1]) for n in range(600)]
+    fresh = dictionary_for(others, known)
+    assert fresh != known
+    assert fresh == dictionary_for(others)
+
+
 def test_damage_is_never_shown_as_a_record():
     dictionary = dictionary_for(ALIKE)
     frame, unpack = frames_of(ALIKE, dictionary)[3], Unpacker(dictionary).unpack

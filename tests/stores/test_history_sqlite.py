@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from opentrail.ports import HistorySearch
 from opentrail.record.history_words import attribute_word, place_word
-from opentrail.stores import history_file, history_lists, history_segments
+from opentrail.stores import history_file, history_frames, history_lists, history_segments
 from opentrail.stores.history_file import HistoryFile, Moved, OtherFormat, SegmentRow, merge, to_bind, to_merge
 from opentrail.stores.history_frames import Damaged
 from opentrail.stores.history_import import ImportStore
+from opentrail.stores.history_open import Memory
 from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_search import Shelf, intersect
 from opentrail.stores.history_segments import Entry
@@ -350,3 +351,25 @@ def test_an_event_that_is_gone_is_told_of(index):
         found(index)
     with pytest.raises(Damaged, match="missing"):
         merge(index._file.connection, index._file.rows())
+
+
+def test_segments_share_dictionaries_by_the_dozen_and_the_last_one_takes_it_away(index, monkeypatch):
+    monkeypatch.setattr(history_segments, "DICTIONARY_EVENTS", 30)
+    monkeypatch.setattr(history_frames, "SAMPLES", 50)
+    monkeypatch.setattr(history_file, "DICTIONARY_SEGMENTS", 2)
+    rng = random.Random(1)
+    for start in (0, 200, 400):
+        lines = [(seq, record("A", T + seq, x=rng.randbytes(9).hex())) for seq in range(start, start + 200)]
+        index.add(lines, after=index.cursor(), through=lines[-1][0], oldest=0)
+    execute = index._file.connection.execute
+    assert [row.dictionary for row in index._file.rows()] == [1, 1, 3]
+    assert len(found(index, limit=1_000)) == 600
+    assert index.tidy(T + 400)
+    assert execute("SELECT id FROM dictionaries").fetchall() == [(3,)]
+    index.clear()
+    add(index, *((seq, record("A", T + seq)) for seq in range(700, 740)))
+    assert [row.dictionary for row in index._file.rows()] == [4], "no number is given twice"
+    assert len(found(index)) == 40
+    execute("DELETE FROM dictionaries")
+    with index._reader.shelves() as [shelf], pytest.raises(Damaged, match="dictionary"):
+        Memory(shelf._connection).unpack_with(4)

@@ -39,6 +39,8 @@ SHORT_BYTES = 128
 found without reading the long ones, and the short ones are read with it."""
 VOLUME_SEGMENTS = (8, 32)
 """Full segments that are bound into a small volume, and those of small ones into a large one."""
+DICTIONARY_SEGMENTS = 32
+"""Segments that share a dictionary, about: what a damaged one takes with it."""
 INDEXES = {"words": "word", "many": "word", "long": "word", "rare": "bucket"}
 """The tables of lists, and what they are ordered by within a volume."""
 MERGED = 8
@@ -52,8 +54,9 @@ KEY_BYTES = 16
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE segments (id INTEGER PRIMARY KEY, volume INTEGER NOT NULL, count INTEGER NOT NULL, first INTEGER NOT NULL,
-  last INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL);
-CREATE TABLE openings (segment INTEGER PRIMARY KEY, dictionary BLOB NOT NULL, times BLOB NOT NULL);
+  last INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL, dictionary INTEGER NOT NULL);
+CREATE TABLE dictionaries (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+CREATE TABLE times (segment INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE TABLE events (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, number INTEGER NOT NULL, record BLOB NOT NULL);
 CREATE TABLE words (volume INTEGER, word TEXT, segment INTEGER, ranks BLOB NOT NULL,
   PRIMARY KEY (volume, word, segment)) WITHOUT ROWID;
@@ -86,6 +89,8 @@ class SegmentRow(msgspec.Struct, frozen=True, gc=False):
     last: int
     low: int
     high: int
+    dictionary: int = 0
+    """What its records were compressed with; 0 for none."""
 
 
 def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
@@ -170,7 +175,7 @@ class HistoryFile:
         self.transact(work)
 
     def built(self, entries: Sequence[Entry]) -> Segment:
-        return build(entries, self._hasher)
+        return build(entries, self._hasher, newest_dictionary(self.connection))
 
     def transact(self, work: Callable[[], Work]) -> Work:
         """Run in one transaction: all of it, or nothing when it raises."""
@@ -192,9 +197,10 @@ class HistoryFile:
         number = meta(self.connection, "next")
         self.set_meta("next", number + 1)
         bounds = (segment.count, segment.first, segment.last, segment.low - lower, segment.high - lower)
+        dictionary = self._dictionary(segment.dictionary, number)
         write = self.connection.executemany
-        write("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", ((number, number, *bounds),))
-        write("INSERT INTO openings VALUES (?, ?, ?)", ((number, segment.dictionary, packed_times(segment.places)),))
+        write("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?)", ((number, number, *bounds, dictionary),))
+        write("INSERT INTO times VALUES (?, ?)", ((number, packed_times(segment.places)),))
         write("INSERT INTO events VALUES (?, ?, ?, ?)", _event_rows(number << EVENT_BITS, segment, lower))
         many = [(word, ranks if len(ranks) <= SHORT_BYTES else b"") for word, ranks in segment.many]
         long = [(word, ranks) for word, ranks in segment.many if len(ranks) > SHORT_BYTES]
@@ -202,6 +208,15 @@ class HistoryFile:
         lists = (("words", segment.words), ("many", many), ("long", long), ("rare", segment.rare))
         for table, rows in lists:
             write(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", [(number, word, number, ranks) for word, ranks in rows])
+
+    def _dictionary(self, dictionary: bytes, segment: int) -> int:
+        """The number of a dictionary; a new one has its first segment's, so that none is ever given again."""
+        if not dictionary:
+            return 0
+        row = self.connection.execute("SELECT id FROM dictionaries WHERE bytes = ?", (dictionary,)).fetchone()
+        if row is None:
+            self.connection.execute("INSERT INTO dictionaries VALUES (?, ?)", (segment, dictionary))
+        return segment if row is None else int(row[0])
 
     def rows(self) -> list[SegmentRow]:
         """All segments, in the order in which they were made."""
@@ -248,8 +263,9 @@ class HistoryFile:
         """Remove segments; those of a volume together."""
         for row in rows:
             self.connection.execute("DELETE FROM segments WHERE id = ?", (row.id,))
-            self.connection.execute("DELETE FROM openings WHERE segment = ?", (row.id,))
+            self.connection.execute("DELETE FROM times WHERE segment = ?", (row.id,))
             self.connection.execute("DELETE FROM events WHERE id >= ? AND id < ?", ids_of(row))
+        self.connection.execute("DELETE FROM dictionaries WHERE id NOT IN (SELECT dictionary FROM segments)")
         for volume in {row.volume for row in rows}:
             for table in INDEXES:
                 self.connection.execute(f"DELETE FROM {table} WHERE volume = ?", (volume,))
@@ -258,7 +274,7 @@ class HistoryFile:
         """Forget every event and start at cursor 0."""
 
         def work() -> None:
-            for table in ("segments", "openings", "events", *INDEXES):
+            for table in ("segments", "dictionaries", "times", "events", *INDEXES):
                 self.connection.execute(f"DELETE FROM {table}")
             self.set_meta("cursor", 0)
 
@@ -280,7 +296,7 @@ def ids_of(row: SegmentRow) -> tuple[int, int]:
 
 def segment_rows(connection: sqlite3.Connection) -> list[SegmentRow]:
     """All segments of a file, in the order in which they were made."""
-    query = "SELECT id, volume, count, first, last, low, high FROM segments ORDER BY id"
+    query = "SELECT id, volume, count, first, last, low, high, dictionary FROM segments ORDER BY id"
     return [SegmentRow(*row) for row in connection.execute(query)]
 
 
@@ -351,7 +367,8 @@ def merge(connection: sqlite3.Connection, rows: Sequence[SegmentRow]) -> Segment
         _take_lists(connection, row.id, target, lists)
     sources = [_records(connection, row) for row in rows]
     records = (next(sources[source]) for _, _, source, _ in places)
-    return assemble([(time, number) for time, number, _, _ in places], records, lists)
+    known = newest_dictionary(connection)
+    return assemble([(time, number) for time, number, _, _ in places], records, lists, known)
 
 
 def _places(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[tuple[int, int]]:
@@ -359,18 +376,34 @@ def _places(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[tuple[i
 
 
 def _records(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[bytes]:
-    unpack = Unpacker(opening_of(connection, row.id)[0]).unpack
+    unpack = Unpacker(dictionary_of(connection, row.dictionary)).unpack
     query = "SELECT record FROM events WHERE id >= ? AND id < ? ORDER BY id"
     return (unpack(frame) for (frame,) in connection.execute(query, ids_of(row)))
 
 
-def opening_of(connection: sqlite3.Connection, segment: int) -> tuple[bytes, bytes]:
-    """What a segment's records were compressed with, empty for small ones; and some of its times. Raises Damaged."""
-    row: tuple[bytes, bytes] | None
-    row = connection.execute("SELECT dictionary, times FROM openings WHERE segment = ?", (segment,)).fetchone()
+def dictionary_of(connection: sqlite3.Connection, number: int) -> bytes:
+    """A dictionary by its number. Raises Damaged."""
+    row = connection.execute("SELECT bytes FROM dictionaries WHERE id = ?", (number,)).fetchone() if number else (b"",)
     if row is None:
-        raise Damaged("what opens a segment is missing")
-    return row
+        raise Damaged("a dictionary is missing")
+    dictionary: bytes = row[0]
+    return dictionary
+
+
+def newest_dictionary(connection: sqlite3.Connection) -> bytes:
+    """One that the next segment may share; empty when there is none, or enough share it."""
+    newest = connection.execute("SELECT max(id) FROM dictionaries").fetchone()[0] or 0
+    count = connection.execute("SELECT count(*) FROM segments WHERE dictionary = ?", (newest,)).fetchone()[0]
+    return dictionary_of(connection, newest) if count < DICTIONARY_SEGMENTS else b""
+
+
+def packed_times_of(connection: sqlite3.Connection, segment: int) -> bytes:
+    """The times that are kept of a segment (`history_segments.times_of`). Raises Damaged."""
+    row: tuple[bytes] | None
+    row = connection.execute("SELECT bytes FROM times WHERE segment = ?", (segment,)).fetchone()
+    if row is None:
+        raise Damaged("a segment's times are missing")
+    return row[0]
 
 
 def _take_lists(connection: sqlite3.Connection, segment: int, target: Sequence[int], lists: Lists) -> None:

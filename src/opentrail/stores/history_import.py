@@ -23,7 +23,15 @@ import msgspec
 
 from opentrail.record.history_head import read_head
 from opentrail.record.history_words import EVENT_ID, WORD_MAX, Unplaceable, found_by
-from opentrail.stores.history_file import HistoryFile, OtherFormat, SegmentRow, hasher_of, meta, segment_rows
+from opentrail.stores.history_file import (
+    HistoryFile,
+    OtherFormat,
+    SegmentRow,
+    hasher_of,
+    meta,
+    newest_dictionary,
+    segment_rows,
+)
 from opentrail.stores.history_open import open_reader
 from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_search import Shelf
@@ -117,7 +125,7 @@ class BatchBuilder:
         self._files, self._events = [], []
         with closing(open_reader(self._directory / IMPORTED_FILE)) as connection:
             since = meta(connection, "imported")
-            hasher = hasher_of(connection)
+            hasher, dictionary = hasher_of(connection), newest_dictionary(connection)
         known = self._known(events)
         fresh: dict[bytes, _Event] = {}
         for event in events:
@@ -130,7 +138,7 @@ class BatchBuilder:
         entries.sort(key=lambda entry: entry.time)
         parts = -(-len(entries) // EVENTS_MAX)
         size = -(-len(entries) // parts) if parts else 1
-        segments = [build(entries[start : start + size], hasher) for start in range(0, len(entries), size)]
+        segments = [build(entries[start : start + size], hasher, dictionary) for start in range(0, len(entries), size)]
         keys = array("Q", [_short(key) for key in fresh]).tobytes()
         return Batch(files, segments, len(entries), len(events) - len(entries), since, keys)
 

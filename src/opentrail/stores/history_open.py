@@ -6,25 +6,30 @@ import sqlite3
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
-
-import msgspec
 
 from opentrail.stores.history_file import (
     BUSY_MILLISECONDS,
     CACHE_KIB,
     SegmentRow,
     check_format,
+    dictionary_of,
     hasher_of,
-    opening_of,
+    packed_times_of,
     segment_rows,
 )
 from opentrail.stores.history_frames import Unpacker
 from opentrail.stores.history_lists import WordLists
 from opentrail.stores.history_segments import times_of
 
-OPENINGS_CACHED_MAX = 512
-"""Segments whose compression dictionary, 16 KiB and tables of about as much again, is kept between searches."""
+DICTIONARIES_CACHED_MAX = 256
+"""Compression dictionaries, 16 KiB and tables of about as much again, that are kept between searches."""
+TIMES_CACHED_MAX = 512
+"""Segments whose times, 2 KiB, are kept between searches."""
+
+Kept = TypeVar("Kept")
+Unpack = Callable[[bytes], bytes]
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -48,13 +53,6 @@ def _opened(address: str) -> sqlite3.Connection:
     return connection
 
 
-class Opening(msgspec.Struct, frozen=True, gc=False):
-    """What is needed to read a segment's events: what inflates them, and the time of every TIMES_STEPth."""
-
-    unpack: Callable[[bytes], bytes]
-    times: Sequence[int]
-
-
 class Memory:
     """What one search of a file may leave to the next: what never changes, and the segments while nobody writes."""
 
@@ -65,7 +63,10 @@ class Memory:
         """How many segments each volume has."""
         self._version = -1
         self._segments: list[SegmentRow] = []
-        self._openings: OrderedDict[int, Opening] = OrderedDict()
+        self.dictionaries: dict[int, int] = {}
+        """Each segment's."""
+        self._unpackers: OrderedDict[int, Unpack] = OrderedDict()
+        self._times: OrderedDict[int, Sequence[int]] = OrderedDict()
 
     def segments(self) -> list[SegmentRow]:
         """All segments, those with the latest events first. Asked for once a transaction, before anything else."""
@@ -73,17 +74,28 @@ class Memory:
         if version != self._version:
             self._segments = sorted(segment_rows(self._connection), key=lambda row: (-row.last, row.id))
             self.sizes = Counter(row.volume for row in self._segments)
+            self.dictionaries = {row.id: row.dictionary for row in self._segments}
             self._version = version
         return self._segments
 
-    def opening(self, segment: int) -> Opening:
-        """Raises Damaged."""
-        found = self._openings.get(segment)
+    def unpack_with(self, dictionary: int) -> Unpack:
+        """What inflates the records of segments with a dictionary. Raises Damaged."""
+        found = self._unpackers.get(dictionary)
         if found is None:
-            dictionary, times = opening_of(self._connection, segment)
-            found = self._openings[segment] = Opening(Unpacker(dictionary).unpack, times_of(times))
-            if len(self._openings) > OPENINGS_CACHED_MAX:
-                self._openings.popitem(last=False)
-        else:
-            self._openings.move_to_end(segment)
+            found = Unpacker(dictionary_of(self._connection, dictionary)).unpack
+            _remember(self._unpackers, dictionary, found, DICTIONARIES_CACHED_MAX)
         return found
+
+    def times(self, segment: int) -> Sequence[int]:
+        """The time of every TIMES_STEPth event of a segment. Raises Damaged."""
+        found = self._times.get(segment)
+        if found is None:
+            found = times_of(packed_times_of(self._connection, segment))
+            _remember(self._times, segment, found, TIMES_CACHED_MAX)
+        return found
+
+
+def _remember(memory: OrderedDict[int, Kept], number: int, kept: Kept, most: int) -> None:
+    memory[number] = kept
+    if len(memory) > most:
+        memory.popitem(last=False)

@@ -149,7 +149,7 @@ class Shelf:
 
     def _rank_of(self, segment: SegmentRow, place: Place) -> int:
         """How many of a segment's events come before a place."""
-        times = self._memory.opening(segment.id).times
+        times = self._memory.times(segment.id)
         low = max(bisect_left(times, place[0]) - 1, 0) * TIMES_STEP
         high = bisect_right(times, place[0]) * TIMES_STEP
         first = segment.id << EVENT_BITS
@@ -175,16 +175,17 @@ class Shelf:
 
     def events(self, rows: Iterable[Row]) -> Iterator[PastEvent]:
         """Events with their records. Raises Damaged."""
-        opened, unpack = -1, None
+        dictionaries, opened = self._memory.dictionaries, 0
+        unpack = self._memory.unpack_with(opened)
         for time, number, id_, frame in rows:
-            if unpack is None or id_ >> EVENT_BITS != opened:
-                opened = id_ >> EVENT_BITS
-                unpack = self._memory.opening(opened).unpack
+            if dictionaries[id_ >> EVENT_BITS] != opened:
+                opened = dictionaries[id_ >> EVENT_BITS]
+                unpack = self._memory.unpack_with(opened)
             yield PastEvent(number, time, unpack(frame))
 
     def record(self, row: Row) -> bytes:
         """An event's record, as it was kept. Raises Damaged."""
-        return self._memory.opening(row[2] >> EVENT_BITS).unpack(row[3])
+        return self._memory.unpack_with(self._memory.dictionaries[row[2] >> EVENT_BITS])(row[3])
 
     def last(self) -> int:
         """The time of the latest event; -1 when there is none."""

@@ -113,8 +113,8 @@ class Hasher:
         return int.from_bytes(state.digest())
 
 
-def build(entries: Sequence[Entry], hasher: Hasher) -> Segment:
-    """A segment of 1 to EVENTS_MAX entries, in any order."""
+def build(entries: Sequence[Entry], hasher: Hasher, known: bytes = b"") -> Segment:
+    """A segment of 1 to EVENTS_MAX entries, in any order. `known`: another segment's dictionary."""
     ordered = sorted(entries, key=lambda entry: (entry.time, entry.number))
     by_word: defaultdict[str, list[int]] = defaultdict(list)
     rare: list[int] = []
@@ -132,16 +132,16 @@ def build(entries: Sequence[Entry], hasher: Hasher) -> Segment:
             hashed = hasher(word) << RANK_BITS
             rare += [hashed | rank for rank in ranks]
     places = [(entry.time, entry.number) for entry in ordered]
-    return assemble(places, (entry.record for entry in ordered), lists)
+    return assemble(places, (entry.record for entry in ordered), lists, known)
 
 
-def assemble(places: list[tuple[int, int]], records: Iterable[bytes], lists: Lists) -> Segment:
+def assemble(places: list[tuple[int, int]], records: Iterable[bytes], lists: Lists, known: bytes) -> Segment:
     """A segment of (time, number) pairs in order, their records in the same order, and their words."""
     numbers = [number for _, number in places]
     dictionary = b""
     if len(places) >= DICTIONARY_EVENTS:
         records = list(records)
-        dictionary = dictionary_for(records)
+        dictionary = dictionary_for(records, known)
     frames = list(map(Packer(dictionary).pack, records))
     lists.settle()
     words = [(word, _packed(ranks)) for word, ranks in sorted(lists.plain.items())]
