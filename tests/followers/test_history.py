@@ -266,6 +266,76 @@ async def test_lines_that_are_not_in_the_index_yet_are_found_all_the_same(house,
     assert await names_of(house) == ["Third", "Second", "First"]
 
 
+async def test_only_quick_searches_are_done_by_the_event_loop_itself(house, monkeypatch):
+    threads = []
+    find = house.history._index.find
+    monkeypatch.setattr(
+        house.history._index, "find", lambda *asked: threads.append(threading.current_thread().name) or find(*asked)
+    )
+    await append(house, record("First", NOW))
+    await house.history.catch_up()
+
+    async def looked_up_by() -> str:
+        threads.clear()
+        assert await names_of(house) == ["First"]
+        return threads[0].partition("_")[0]
+
+    monkeypatch.setattr(history, "WARM_SECONDS", -1)
+    assert await looked_up_by() == "history-reader", "nobody searched lately"
+    monkeypatch.setattr(history, "WARM_SECONDS", 60)
+    monkeypatch.setattr(history, "QUICK_SECONDS", 60)
+    assert await looked_up_by() == "MainThread"
+    turns: list[int] = []
+    asyncio.get_running_loop().call_soon(turns.append, 1)
+    await names_of(house)
+    assert turns, "others take their turn"
+    monkeypatch.setattr(history, "QUICK_SECONDS", -1)
+    assert [await looked_up_by() for _ in range(2)] == ["history-reader"] * 2
+    monkeypatch.setattr(history, "QUICK_SECONDS", 60)
+    assert await looked_up_by() == "MainThread"
+
+
+async def test_a_search_never_waits_in_the_event_loop_for_one_in_the_thread(house, monkeypatch):
+    monkeypatch.setattr(history, "WARM_SECONDS", -1)
+    going, release = threading.Event(), threading.Event()
+    find = house.history._index.find
+
+    def slow(search, limit):
+        going.set()
+        assert release.wait(60)
+        return find(search, limit)
+
+    monkeypatch.setattr(house.history._index, "find", slow)
+    first = asyncio.ensure_future(names_of(house))
+    while not going.is_set():
+        await asyncio.sleep(0.001)
+    monkeypatch.setattr(history, "WARM_SECONDS", 60)
+    monkeypatch.setattr(history, "QUICK_SECONDS", 60)
+    second = asyncio.ensure_future(names_of(house))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    third = asyncio.ensure_future(names_of(house))
+    await asyncio.sleep(0.01)
+    assert not second.done()
+    assert not third.done()
+    release.set()
+    assert await second == await third == []
+
+
+async def test_with_many_lines_to_search_a_look_up_is_handed_over(house, slow, monkeypatch):
+    monkeypatch.setattr(history, "QUICK_LINES", 2)
+    monkeypatch.setattr(history, "QUICK_SECONDS", 60)
+    threads = []
+    search = house.history._find
+    monkeypatch.setattr(
+        house.history, "_find", lambda *asked: threads.append(threading.current_thread().name) or search(*asked)
+    )
+    for n in range(4):
+        await append(house, record(f"Call{n}", NOW + n))
+        assert len(await names_of(house)) == n + 1
+    assert [name.partition("_")[0] for name in threads[1:]] == ["MainThread", "history-reader", "history-reader"]
+
+
 async def test_what_comes_into_the_index_meanwhile_is_shown_once(house):
     lines = [(seq, record(f"Call{seq}", NOW + seq % 3)) for seq in range(1, 9)]
     await append(house, *(line for _, line in lines))
