@@ -9,7 +9,7 @@ import sqlite3
 import pytest
 
 from opentrail.ports import HistorySearch
-from opentrail.stores import history_file
+from opentrail.stores import history_tables, history_upkeep
 from opentrail.stores.history_process import HistoryFailed, ProcessHistory
 from opentrail.stores.history_reader import EVENTS_FILE
 from tests.followers.trail_house import record
@@ -74,16 +74,16 @@ def test_damage_that_shows_later_is_mended_by_building_anew(history, tmp_path):
 
 @pytest.mark.slow
 def test_a_damaged_record_is_found_when_it_is_merged_and_mended_by_building_anew(history, tmp_path):
-    for seq in range(1, history_file.MERGED):
+    for seq in range(1, history_upkeep.MERGED):
         history.add([(seq, record("A", T))], after=seq - 1, through=seq, oldest=0)
     other = sqlite3.connect(tmp_path / EVENTS_FILE)
     with other:
         other.execute("UPDATE events SET record = substr(record, 1, length(record) - 5) WHERE id = 1 << ?",
-                      (history_file.EVENT_BITS,))  # fmt: skip
+                      (history_tables.EVENT_BITS,))  # fmt: skip
     other.close()
     with pytest.raises(sqlite3.DatabaseError, match="damaged"):
         seqs(history)
-    last = history_file.MERGED
+    last = history_upkeep.MERGED
     history.add([(last, record("A", T))], after=last - 1, through=last, oldest=0)
     assert history.cursor() == 0
     history.add([(1, record("B", T))], after=0, through=1, oldest=0)

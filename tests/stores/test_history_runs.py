@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from itertools import islice
 
-from opentrail.stores.history_file import EVENT_BITS, SegmentRow
 from opentrail.stores.history_runs import RUN_MAX, Row, Runs
+from opentrail.stores.history_tables import EVENT_BITS, SegmentRow
 
 
 class World:

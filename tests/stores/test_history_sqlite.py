@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections import Counter
 
 import msgspec
 import pytest
@@ -11,15 +12,25 @@ from msgspec.structs import replace
 
 from opentrail.ports import HistorySearch
 from opentrail.record.history_words import attribute_word, place_word
-from opentrail.stores import history_file, history_frames, history_lists, history_segments
-from opentrail.stores.history_file import HistoryFile, Moved, OtherFormat, SegmentRow, merge, to_bind, to_merge
+from opentrail.stores import (
+    history_file,
+    history_frames,
+    history_lists,
+    history_segments,
+    history_tables,
+    history_upkeep,
+)
+from opentrail.stores.history_file import HistoryFile, Moved
 from opentrail.stores.history_frames import Damaged
 from opentrail.stores.history_import import ImportStore
+from opentrail.stores.history_lists import rare_entries
 from opentrail.stores.history_open import Memory
 from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_search import Shelf, intersect
 from opentrail.stores.history_segments import Entry
 from opentrail.stores.history_sqlite import SqliteHistory
+from opentrail.stores.history_tables import OtherFormat, SegmentRow
+from opentrail.stores.history_upkeep import merge, to_bind, to_merge
 from tests.followers.trail_house import ACCOUNT, REGION, data_record, iso, record
 
 T = 1_700_000_000
@@ -96,8 +107,8 @@ def test_old_events_are_left_out_and_old_segments_dropped(index):
     assert index.tidy(T + 150)
     assert (found(index), index.cursor()) == ([3], 3)
     connection = index._file.connection
-    for table in ("events", *history_file.INDEXES):
-        column = f"id >> {history_file.EVENT_BITS}" if table == "events" else "volume"
+    for table in ("events", *history_tables.LISTS):
+        column = f"id >> {history_tables.EVENT_BITS}" if table == "events" else "volume"
         assert connection.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall() in ([(2,)], []), table
     assert not index.tidy(T + 150)
 
@@ -116,7 +127,8 @@ def test_any_search_finds_what_a_scan_finds_before_and_after_merging(tmp_path, m
     monkeypatch.setattr(history_file, "SHORT_BYTES", 20)
     monkeypatch.setattr(history_segments, "DICTIONARY_EVENTS", 100)
     monkeypatch.setattr(history_file, "EVENTS_MAX", 100)
-    monkeypatch.setattr(history_file, "VOLUME_SEGMENTS", (2, 4))
+    monkeypatch.setattr(history_upkeep, "EVENTS_MAX", 100)
+    monkeypatch.setattr(history_upkeep, "VOLUME_SEGMENTS", (2, 4))
     rng = random.Random(7)
     lines = [(seq, random_record(rng)) for seq in range(1, 800)]
     index = SqliteHistory(tmp_path)
@@ -184,7 +196,8 @@ def test_segments_of_one_size_are_merged_as_far_as_they_fit():
 
 def test_full_segments_are_bound_and_expire_together(tmp_path, monkeypatch):
     monkeypatch.setattr(history_file, "EVENTS_MAX", 20)
-    monkeypatch.setattr(history_file, "VOLUME_SEGMENTS", (2, 4))
+    monkeypatch.setattr(history_upkeep, "EVENTS_MAX", 20)
+    monkeypatch.setattr(history_upkeep, "VOLUME_SEGMENTS", (2, 4))
     index = SqliteHistory(tmp_path)
     for start in (1, 21, 41):
         add(index, *((n, record(f"Call{n % 4}", T + n, userIdentity={})) for n in range(start, start + 20)))
@@ -198,13 +211,34 @@ def test_full_segments_are_bound_and_expire_together(tmp_path, monkeypatch):
     assert found(index, "nCall1") == [57, 53, 49, 45, 41]
     assert [
         index._file.connection.execute(f"SELECT count(DISTINCT volume) FROM {table}").fetchone()
-        for table in history_file.INDEXES
-    ] == [(1,), (1,), (0,), (1,)]
+        for table in history_tables.LISTS
+    ] == [(1,), (1,), (0,), (1,), (0,)]
     index.close()
 
 
+def test_rare_words_are_found_in_loose_segments_and_in_small_and_large_volumes(index, monkeypatch):
+    monkeypatch.setattr(history_file, "EVENTS_MAX", 20)
+    monkeypatch.setattr(history_upkeep, "EVENTS_MAX", 20)
+    monkeypatch.setattr(history_upkeep, "VOLUME_SEGMENTS", (2, 4))
+    entries = [Entry(T + n, n, record("A", T + n), (), (f"d{n}", f"k{n // 2}")) for n in range(140)]
+    for start in range(0, 140, 20):
+        index._file.add(entries[start : start + 20], after=index.cursor(), through=index.cursor())
+    while index.tidy(0):
+        pass
+    sizes = Counter(row.volume for row in index._file.rows())
+    assert sorted(sizes.values()) == [1, 2, 4]
+    for n in range(140):
+        assert found(index, f"d{n}") == [n]
+        assert found(index, f"k{n // 2}", f"d{n}") == [n]
+        assert found(index, f"k{n // 2}") == [n | 1, n & ~1]
+    with index._reader.shelves() as [shelf]:
+        for row in index._file.rows():
+            packed = [entry for part in rare_entries(shelf._connection, row) for entry in memoryview(part).cast("Q")]
+            assert len(packed) == 2 * row.count
+
+
 def test_small_volumes_are_bound_into_large_ones():
-    full = history_file.EVENTS_MAX
+    full = history_segments.EVENTS_MAX
     loose = [SegmentRow(n, n, full, T + n, T + n, 0, 0) for n in range(40)]
     assert to_bind(loose[:7]) == []
     assert to_bind(loose[::-1]) == loose[:8]
@@ -356,7 +390,7 @@ def test_an_event_that_is_gone_is_told_of(index):
 def test_segments_share_dictionaries_by_the_dozen_and_the_last_one_takes_it_away(index, monkeypatch):
     monkeypatch.setattr(history_segments, "DICTIONARY_EVENTS", 30)
     monkeypatch.setattr(history_frames, "SAMPLES", 50)
-    monkeypatch.setattr(history_file, "DICTIONARY_SEGMENTS", 2)
+    monkeypatch.setattr(history_tables, "DICTIONARY_SEGMENTS", 2)
     rng = random.Random(1)
     for start in (0, 200, 400):
         lines = [(seq, record("A", T + seq, x=rng.randbytes(9).hex())) for seq in range(start, start + 200)]

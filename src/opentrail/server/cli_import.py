@@ -21,9 +21,9 @@ from opentrail.server.import_sources import FILES_MAX, BucketLogs, LocalFiles, L
 from opentrail.server.import_worker import Done
 from opentrail.server.import_workers import Workers
 from opentrail.settings import Settings
-from opentrail.stores.history_file import OtherFormat
 from opentrail.stores.history_import import AnotherImport, ImportStore
 from opentrail.stores.history_reader import IMPORTED_FILE
+from opentrail.stores.history_tables import OtherFormat
 
 PARTLY = 1
 """Exit status when something could not be taken."""

@@ -10,87 +10,39 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
-from opentrail.stores.history_frames import Damaged, Unpacker
-from opentrail.stores.history_segments import (
-    EVENTS_MAX,
-    RANK_MASK,
-    Entry,
-    Hasher,
-    Lists,
-    Segment,
-    assemble,
-    build,
-    packed_times,
+from opentrail.stores.history_segments import EVENTS_MAX, Entry, Segment, build, packed_times
+from opentrail.stores.history_tables import (
+    EVENT_BITS,
+    FORMAT,
+    LISTS,
+    SCHEMA,
+    SegmentRow,
+    check_format,
+    hasher_of,
+    ids_of,
+    meta,
+    newest_dictionary,
+    segment_rows,
 )
+from opentrail.stores.history_upkeep import bind, expired_volumes, merge, to_bind, to_merge
 
-FORMAT = 6
-"""Version of the layout."""
-EVENT_BITS = 15
-"""An event's id is its segment's and so many bits, its rank there."""
 SHORT_BYTES = 128
 """A hashed word's list lies beside the word if it takes no more, else in a table of its own: so what has a word is
 found without reading the long ones, and the short ones are read with it."""
-VOLUME_SEGMENTS = (8, 32)
-"""Full segments that are bound into a small volume, and those of small ones into a large one."""
-DICTIONARY_SEGMENTS = 32
-"""Segments that share a dictionary, about: what a damaged one takes with it."""
-INDEXES = {"words": "word", "many": "word", "long": "word", "rare": "bucket"}
-"""The tables of lists, and what they are ordered by within a volume."""
-MERGED = 8
-"""Segments of about one size that are merged into one."""
-TIER_BASE = 8
 CACHE_KIB = 16 * 1024
 """Pages that a connection keeps in memory."""
 PAGE_BYTES = 16 * 1024
 BUSY_MILLISECONDS = 20_000
 KEY_BYTES = 16
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE segments (id INTEGER PRIMARY KEY, volume INTEGER NOT NULL, count INTEGER NOT NULL, first INTEGER NOT NULL,
-  last INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL, dictionary INTEGER NOT NULL);
-CREATE TABLE dictionaries (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
-CREATE TABLE times (segment INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
-CREATE TABLE events (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, number INTEGER NOT NULL, record BLOB NOT NULL);
-CREATE TABLE words (volume INTEGER, word TEXT, segment INTEGER, ranks BLOB NOT NULL,
-  PRIMARY KEY (volume, word, segment)) WITHOUT ROWID;
-CREATE TABLE many (volume INTEGER, word INTEGER, segment INTEGER, ranks BLOB NOT NULL,
-  PRIMARY KEY (volume, word, segment)) WITHOUT ROWID;
-CREATE TABLE long (volume INTEGER, word INTEGER, segment INTEGER, ranks BLOB NOT NULL,
-  PRIMARY KEY (volume, word, segment)) WITHOUT ROWID;
-CREATE TABLE rare (volume INTEGER, bucket INTEGER, segment INTEGER, entries BLOB NOT NULL,
-  PRIMARY KEY (volume, bucket, segment)) WITHOUT ROWID;
-"""
-
 Work = TypeVar("Work")
-
-
-class OtherFormat(Exception):
-    """The file is none of the history's, or of another version of it."""
 
 
 class Moved(Exception):
     """The cursor is not where the caller thought: somebody else has written meanwhile."""
-
-
-class SegmentRow(msgspec.Struct, frozen=True, gc=False):
-    """What is known of a segment without opening it. A segment that is not bound is a volume of its own."""
-
-    id: int
-    volume: int
-    count: int
-    first: int
-    last: int
-    low: int
-    high: int
-    dictionary: int = 0
-    """What its records were compressed with; 0 for none."""
 
 
 def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
@@ -115,7 +67,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            for statement in _SCHEMA.split(";"):
+            for statement in SCHEMA.split(";"):
                 connection.execute(statement)
             values = [("format", FORMAT), ("cursor", 0), ("imported", 0), ("next", 1), ("key", os.urandom(KEY_BYTES))]
             connection.executemany("INSERT INTO meta VALUES (?, ?)", values)
@@ -124,25 +76,6 @@ def _prepare(connection: sqlite3.Connection) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-
-
-def check_format(connection: sqlite3.Connection) -> None:
-    """Raises OtherFormat."""
-    named = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0]
-    row = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone() if named else None
-    if row is None or row[0] != FORMAT:
-        raise OtherFormat
-
-
-def meta(connection: sqlite3.Connection, name: str) -> int:
-    """A number that the file keeps beside its segments."""
-    value: int = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0]
-    return value
-
-
-def hasher_of(connection: sqlite3.Connection) -> Hasher:
-    """The hashes of this file's words."""
-    return Hasher(connection.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
 
 
 def remove(path: Path) -> None:
@@ -249,15 +182,7 @@ class HistoryFile:
             return
         volume = meta(self.connection, "next")
         self.set_meta("next", volume + 1)
-        volumes = ",".join({str(row.volume) for row in chosen})
-        for table, word in INDEXES.items():
-            value = "entries" if table == "rare" else "ranks"
-            self.connection.execute(
-                f"INSERT INTO {table} SELECT {volume}, {word}, segment, {value} FROM {table}"
-                f" WHERE volume IN ({volumes}) ORDER BY {word}, segment"
-            )
-            self.connection.execute(f"DELETE FROM {table} WHERE volume IN ({volumes})")
-        self.connection.execute(f"UPDATE segments SET volume = {volume} WHERE volume IN ({volumes})")
+        bind(self.connection, chosen, volume)
 
     def _delete(self, rows: Sequence[SegmentRow]) -> None:
         """Remove segments; those of a volume together."""
@@ -267,14 +192,14 @@ class HistoryFile:
             self.connection.execute("DELETE FROM events WHERE id >= ? AND id < ?", ids_of(row))
         self.connection.execute("DELETE FROM dictionaries WHERE id NOT IN (SELECT dictionary FROM segments)")
         for volume in {row.volume for row in rows}:
-            for table in INDEXES:
+            for table in LISTS:
                 self.connection.execute(f"DELETE FROM {table} WHERE volume = ?", (volume,))
 
     def clear(self) -> None:
         """Forget every event and start at cursor 0."""
 
         def work() -> None:
-            for table in ("segments", "dictionaries", "times", "events", *INDEXES):
+            for table in ("segments", "dictionaries", "times", "events", *LISTS):
                 self.connection.execute(f"DELETE FROM {table}")
             self.set_meta("cursor", 0)
 
@@ -287,132 +212,3 @@ class HistoryFile:
 def _event_rows(first: int, segment: Segment, lower: int) -> Iterator[tuple[int, int, int, bytes]]:
     events = zip(segment.places, segment.frames, strict=True)
     return ((id_, time, number - lower, frame) for id_, ((time, number), frame) in enumerate(events, first))
-
-
-def ids_of(row: SegmentRow) -> tuple[int, int]:
-    """The ids that a segment's events have: from, and below."""
-    return row.id << EVENT_BITS, (row.id + 1) << EVENT_BITS
-
-
-def segment_rows(connection: sqlite3.Connection) -> list[SegmentRow]:
-    """All segments of a file, in the order in which they were made."""
-    query = "SELECT id, volume, count, first, last, low, high, dictionary FROM segments ORDER BY id"
-    return [SegmentRow(*row) for row in connection.execute(query)]
-
-
-def expired_volumes(rows: Sequence[SegmentRow], oldest: int) -> list[SegmentRow]:
-    """The segments of volumes that have nothing as young as `oldest`."""
-    living = {row.volume for row in rows if row.last >= oldest}
-    return [row for row in rows if row.volume not in living]
-
-
-def to_bind(rows: Sequence[SegmentRow]) -> list[SegmentRow]:
-    """Full segments to make a volume of, loose ones or those of small volumes, the oldest first."""
-    volumes: dict[int, list[SegmentRow]] = {}
-    for row in rows:
-        if row.volume != row.id or row.count >= EVENTS_MAX // 2:
-            volumes.setdefault(row.volume, []).append(row)
-    size = 1
-    for bound in VOLUME_SEGMENTS:
-        alike = sorted((each for each in volumes.values() if len(each) == size), key=lambda each: min(map(_age, each)))
-        if len(alike) >= bound // size:
-            return [row for each in alike[: bound // size] for row in each]
-        size = bound
-    return []
-
-
-def _age(row: SegmentRow) -> tuple[int, int]:
-    return row.first, row.id
-
-
-def _tier(row: SegmentRow) -> int:
-    tier, size = 0, row.count
-    while size >= TIER_BASE:
-        tier, size = tier + 1, size // TIER_BASE
-    return tier
-
-
-def to_merge(rows: Sequence[SegmentRow]) -> list[SegmentRow]:
-    """Segments to make one of: those of a tier that has MERGED of them, or enough to fill one; the oldest, as many as
-    fit."""
-    tiers: dict[int, list[SegmentRow]] = {}
-    for row in rows:
-        if row.volume == row.id and row.count < EVENTS_MAX // 2:
-            tiers.setdefault(_tier(row), []).append(row)
-    for _, members in sorted(tiers.items()):
-        fitting: list[SegmentRow] = []
-        for row in sorted(members, key=_age):
-            if sum(each.count for each in fitting) + row.count <= EVENTS_MAX:
-                fitting.append(row)
-        full = len(fitting) < len(members)
-        if (len(members) >= MERGED or full) and len(fitting) > 1:
-            return fitting
-    return []
-
-
-def merge(connection: sqlite3.Connection, rows: Sequence[SegmentRow]) -> Segment:
-    """One segment of several that are together not too large. Records pass through one by one."""
-    places = sorted(
-        (time, number, source, rank)
-        for source, row in enumerate(rows)
-        for rank, (time, number) in enumerate(_places(connection, row))
-    )
-    if len(places) != sum(row.count for row in rows):
-        raise Damaged("an event is missing")
-    targets = [array("H", bytes(2 * row.count)) for row in rows]
-    for place, (_, _, source, rank) in enumerate(places):
-        targets[source][rank] = place
-    lists = Lists({}, {}, [])
-    for row, target in zip(rows, targets, strict=True):
-        _take_lists(connection, row.id, target, lists)
-    sources = [_records(connection, row) for row in rows]
-    records = (next(sources[source]) for _, _, source, _ in places)
-    known = newest_dictionary(connection)
-    return assemble([(time, number) for time, number, _, _ in places], records, lists, known)
-
-
-def _places(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[tuple[int, int]]:
-    return connection.execute("SELECT time, number FROM events WHERE id >= ? AND id < ? ORDER BY id", ids_of(row))
-
-
-def _records(connection: sqlite3.Connection, row: SegmentRow) -> Iterator[bytes]:
-    unpack = Unpacker(dictionary_of(connection, row.dictionary)).unpack
-    query = "SELECT record FROM events WHERE id >= ? AND id < ? ORDER BY id"
-    return (unpack(frame) for (frame,) in connection.execute(query, ids_of(row)))
-
-
-def dictionary_of(connection: sqlite3.Connection, number: int) -> bytes:
-    """A dictionary by its number. Raises Damaged."""
-    row = connection.execute("SELECT bytes FROM dictionaries WHERE id = ?", (number,)).fetchone() if number else (b"",)
-    if row is None:
-        raise Damaged("a dictionary is missing")
-    dictionary: bytes = row[0]
-    return dictionary
-
-
-def newest_dictionary(connection: sqlite3.Connection) -> bytes:
-    """One that the next segment may share; empty when there is none, or enough share it."""
-    newest = connection.execute("SELECT max(id) FROM dictionaries").fetchone()[0] or 0
-    count = connection.execute("SELECT count(*) FROM segments WHERE dictionary = ?", (newest,)).fetchone()[0]
-    return dictionary_of(connection, newest) if count < DICTIONARY_SEGMENTS else b""
-
-
-def packed_times_of(connection: sqlite3.Connection, segment: int) -> bytes:
-    """The times that are kept of a segment (`history_segments.times_of`). Raises Damaged."""
-    row: tuple[bytes] | None
-    row = connection.execute("SELECT bytes FROM times WHERE segment = ?", (segment,)).fetchone()
-    if row is None:
-        raise Damaged("a segment's times are missing")
-    return row[0]
-
-
-def _take_lists(connection: sqlite3.Connection, segment: int, target: Sequence[int], lists: Lists) -> None:
-    """Add the words of a segment that is not bound, with their ranks in the merged one."""
-    for word, ranks in connection.execute("SELECT word, ranks FROM words WHERE volume = ?", (segment,)):
-        lists.plain.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
-    for table in ("many", "long"):
-        for word, ranks in connection.execute(f"SELECT word, ranks FROM {table} WHERE volume = ?", (segment,)):
-            lists.many.setdefault(word, []).extend([target[rank] for rank in memoryview(ranks).cast("H")])
-    for (entries,) in connection.execute("SELECT entries FROM rare WHERE volume = ?", (segment,)):
-        packed = memoryview(entries).cast("Q")
-        lists.rare += [entry & ~RANK_MASK | target[entry & RANK_MASK] for entry in packed]

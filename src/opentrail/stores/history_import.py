@@ -23,15 +23,8 @@ import msgspec
 
 from opentrail.record.history_head import read_head
 from opentrail.record.history_words import EVENT_ID, WORD_MAX, Unplaceable, found_by
-from opentrail.stores.history_file import (
-    HistoryFile,
-    OtherFormat,
-    SegmentRow,
-    hasher_of,
-    meta,
-    newest_dictionary,
-    segment_rows,
-)
+from opentrail.stores.history_file import HistoryFile
+from opentrail.stores.history_lists import rare_entries
 from opentrail.stores.history_open import open_reader
 from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_search import Shelf
@@ -45,6 +38,7 @@ from opentrail.stores.history_segments import (
     build,
     ranks_of,
 )
+from opentrail.stores.history_tables import OtherFormat, SegmentRow, hasher_of, meta, newest_dictionary, segment_rows
 
 LOCK_FILE = "import.lock"
 RECENT_MAX = 32
@@ -254,10 +248,10 @@ def _kept(connection: sqlite3.Connection, shelf: Shelf, wanted: set[str], bounds
 def _ranks(connection: sqlite3.Connection, segment: SegmentRow, hashes: set[int]) -> set[int]:
     """The events of a segment that have a word with one of these hashes."""
     ranks: set[int] = set()
-    place = (segment.volume, segment.id)
-    for (entries,) in connection.execute("SELECT entries FROM rare WHERE volume = ? AND segment = ?", place):
+    for entries in rare_entries(connection, segment):
         view = memoryview(entries).cast("Q")
         ranks.update([entry & RANK_MASK for entry in view if entry >> RANK_BITS in hashes])
+    place = (segment.volume, segment.id)
     for table in ("many", "long"):
         for word, packed in connection.execute(
             f"SELECT word, ranks FROM {table} WHERE volume = ? AND segment = ?", place

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from opentrail.record.history_words import COUNTED
-from opentrail.stores.history_file import SegmentRow
-from opentrail.stores.history_segments import BUCKET_SHIFT, Hasher, ranks_of, rare_pattern, rare_ranks
+from opentrail.stores.history_segments import BUCKET_SHIFT, Hasher, ranks_of, rare_pattern, rare_ranks, unbundled
+from opentrail.stores.history_tables import SegmentRow
 
 LISTS_REMEMBERED_MAX = 8_192
 """Short lists kept between searches, of 128 bytes and some objects each, unless one word has more."""
@@ -63,13 +63,25 @@ class WordLists:
             found[volume][segment] = ranks_of(ranks) if ranks else None
         if all(len(found[volume]) == count for volume, count in volumes.items()):
             return found  # a word's list is in one place only
-        query = (
-            f"SELECT volume, segment, entries FROM rare WHERE volume IN ({marks}) AND bucket = ? AND instr(entries, ?)"
-        )
-        for volume, segment, entries in execute(query, (*volumes, hashed >> BUCKET_SHIFT, rare_pattern(hashed))):
+        for volume, segment, entries in self._rare(hashed, volumes):
             if few := rare_ranks(entries, hashed):
                 found[volume][segment] = few
         return found
+
+    def _rare(self, hashed: int, volumes: Mapping[int, int]) -> Iterator[tuple[int, int, bytes]]:
+        """(volume, segment, entries) of the buckets that may hold a hash. A volume of one segment is a loose segment."""
+        pattern = (hashed >> BUCKET_SHIFT, rare_pattern(hashed))
+        execute = self._connection.execute
+        if loose := [volume for volume, count in volumes.items() if count == 1]:
+            where = f"volume IN ({','.join('?' * len(loose))}) AND bucket = ? AND instr(entries, ?)"
+            yield from execute(f"SELECT volume, segment, entries FROM rare WHERE {where}", (*loose, *pattern))
+        if bound := [volume for volume, count in volumes.items() if count > 1]:
+            where = f"volume IN ({','.join('?' * len(bound))}) AND bucket = ? AND instr(entries, ?)"
+            for volume, parts, entries in execute(
+                f"SELECT volume, parts, entries FROM bundles WHERE {where}", (*bound, *pattern)
+            ):
+                for segment, part in unbundled(parts, entries):
+                    yield volume, segment, part
 
     def ranks(self, segment: SegmentRow, words: Iterable[str]) -> Sequence[int]:
         """A segment's events that have one of some words, ascending."""
@@ -91,6 +103,18 @@ class WordLists:
             row = self._connection.execute(query, (*place, hashed)).fetchone()
             if row:
                 return ranks_of(row[0])
-        query = "SELECT entries FROM rare WHERE volume = ? AND segment = ? AND bucket = ?"
-        row = self._connection.execute(query, (*place, hashed >> BUCKET_SHIFT)).fetchone()
-        return rare_ranks(row[0], hashed) if row else ()
+        for entries in rare_entries(self._connection, segment, hashed >> BUCKET_SHIFT):
+            return rare_ranks(entries, hashed)
+        return ()
+
+
+def rare_entries(connection: sqlite3.Connection, segment: SegmentRow, bucket: int = -1) -> Iterator[bytes]:
+    """The entries of a segment's rare words, bucket by bucket; of one bucket only where that is given."""
+    which, given = ("", ()) if bucket < 0 else (" AND bucket = ?", (bucket,))
+    if segment.volume == segment.id:
+        for (entries,) in connection.execute(f"SELECT entries FROM rare WHERE volume = ?{which}", (segment.id, *given)):
+            yield entries
+        return
+    query = f"SELECT parts, entries FROM bundles WHERE volume = ?{which}"
+    for parts, entries in connection.execute(query, (segment.volume, *given)):
+        yield from (part for number, part in unbundled(parts, entries) if number == segment.id)

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from opentrail.stores.history_file import (
-    BUSY_MILLISECONDS,
-    CACHE_KIB,
+from opentrail.stores.history_file import BUSY_MILLISECONDS, CACHE_KIB
+from opentrail.stores.history_frames import Unpacker
+from opentrail.stores.history_lists import WordLists
+from opentrail.stores.history_segments import times_of
+from opentrail.stores.history_tables import (
     SegmentRow,
     check_format,
     dictionary_of,
@@ -19,9 +21,6 @@ from opentrail.stores.history_file import (
     packed_times_of,
     segment_rows,
 )
-from opentrail.stores.history_frames import Unpacker
-from opentrail.stores.history_lists import WordLists
-from opentrail.stores.history_segments import times_of
 
 DICTIONARIES_CACHED_MAX = 256
 """Compression dictionaries, 16 KiB and tables of about as much again, that are kept between searches."""

@@ -16,10 +16,10 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from opentrail.ports import HistorySearch, PastEvent
-from opentrail.stores.history_file import OtherFormat
 from opentrail.stores.history_open import Memory, open_reader
 from opentrail.stores.history_runs import Row
 from opentrail.stores.history_search import Shelf
+from opentrail.stores.history_tables import OtherFormat
 
 EVENTS_FILE = "history.db"
 """Made of the ledger's lines; deleting it rebuilds it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 
-from opentrail.stores.history_file import EVENT_BITS, SegmentRow
+from opentrail.stores.history_tables import EVENT_BITS, SegmentRow
 
 RUN_MAX = 512
 """Events that are read at once, about."""

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from opentrail.ports import FIRST_NUMBER, HistorySearch, PastEvent
 from opentrail.record.history_words import LOOKUP
-from opentrail.stores.history_file import EVENT_BITS, SegmentRow
 from opentrail.stores.history_frames import Damaged
 from opentrail.stores.history_open import Memory
 from opentrail.stores.history_runs import Place, Row, Runs
 from opentrail.stores.history_segments import TIMES_STEP, ranks_of
+from opentrail.stores.history_tables import EVENT_BITS, SegmentRow
 
 ROWS_READ_MAX = 512
 """Events that one query reads."""

@@ -12,7 +12,7 @@ import hashlib
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -167,6 +167,22 @@ def times_of(packed: bytes) -> Sequence[int]:
 def ranks_of(packed: bytes) -> Sequence[int]:
     """A word's ranks from its row."""
     return memoryview(packed).cast("H")
+
+
+def bundled(buckets: Sequence[tuple[int, bytes]]) -> tuple[int, bytes, bytes]:
+    """(segment, entries) of a bucket of several segments put together: (the first segment, parts, entries)."""
+    parts = array("Q", [number for segment, entries in buckets for number in (segment, len(entries))])
+    return buckets[0][0], parts.tobytes(), b"".join([entries for _, entries in buckets])
+
+
+def unbundled(parts: bytes, entries: bytes) -> Iterator[tuple[int, bytes]]:
+    """(segment, entries) of what `bundled` put together."""
+    numbers = memoryview(parts).cast("Q")
+    start = 0
+    for place in range(0, len(numbers), 2):
+        end = start + numbers[place + 1]
+        yield numbers[place], entries[start:end]
+        start = end
 
 
 def rare_pattern(word: int) -> bytes:

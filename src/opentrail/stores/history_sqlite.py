@@ -16,9 +16,10 @@ import msgspec
 from opentrail.ports import HistorySearch, PastEvent, Seq
 from opentrail.record.history_head import read_head
 from opentrail.record.history_words import Unplaceable, found_by
-from opentrail.stores.history_file import HistoryFile, OtherFormat, remove
+from opentrail.stores.history_file import HistoryFile, remove
 from opentrail.stores.history_reader import EVENTS_FILE, HistoryReader
 from opentrail.stores.history_segments import Entry
+from opentrail.stores.history_tables import OtherFormat
 
 log = logging.getLogger("opentrail.history")
 
