@@ -137,10 +137,10 @@ def _resources(head: HistoryHead) -> tuple[tuple[str, str], ...]:
     for each in head.resources or ():
         if each.type and (arn := each.ARN or each.ARNPrefix):
             found.append((each.type, resource_name(arn)))
-    if head.requestParameters is not None and source in _PARAMETERS:
-        found += _named(_PARAMETERS[source], head.requestParameters)
-    if head.responseElements is not None and source in _RESPONSES:
-        found += _named(_RESPONSES[source], head.responseElements)
+    if head.requestParameters is not None and (members := _PARAMETERS.get(source)):
+        found += _named(members, head.requestParameters)
+    if head.responseElements is not None and (members := _RESPONSES.get(source)):
+        found += _named(members, head.responseElements)
     return tuple(dict.fromkeys(found))[:RESOURCES_MAX] if found else ()
 
 

@@ -11,7 +11,15 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from opentrail.record.history_words import COUNTED
-from opentrail.stores.history_segments import BUCKET_SHIFT, Hasher, ranks_of, rare_pattern, rare_ranks, unbundled
+from opentrail.stores.history_segments import (
+    BUCKET_SHIFT,
+    Hasher,
+    bundled_ranks,
+    part_of,
+    ranks_of,
+    rare_pattern,
+    rare_ranks,
+)
 from opentrail.stores.history_tables import SegmentRow
 
 LISTS_REMEMBERED_MAX = 8_192
@@ -63,25 +71,24 @@ class WordLists:
             found[volume][segment] = ranks_of(ranks) if ranks else None
         if all(len(found[volume]) == count for volume, count in volumes.items()):
             return found  # a word's list is in one place only
-        for volume, segment, entries in self._rare(hashed, volumes):
-            if few := rare_ranks(entries, hashed):
-                found[volume][segment] = few
+        self._add_rare(found, hashed, volumes)
         return found
 
-    def _rare(self, hashed: int, volumes: Mapping[int, int]) -> Iterator[tuple[int, int, bytes]]:
-        """(volume, segment, entries) of the buckets that may hold a hash. A volume of one segment is a loose segment."""
+    def _add_rare(self, found: dict[int, Short], hashed: int, volumes: Mapping[int, int]) -> None:
+        """Add the lists that lie in buckets. A volume of one segment is a loose segment."""
         pattern = (hashed >> BUCKET_SHIFT, rare_pattern(hashed))
         execute = self._connection.execute
         if loose := [volume for volume, count in volumes.items() if count == 1]:
             where = f"volume IN ({','.join('?' * len(loose))}) AND bucket = ? AND instr(entries, ?)"
-            yield from execute(f"SELECT volume, segment, entries FROM rare WHERE {where}", (*loose, *pattern))
+            rows = execute(f"SELECT volume, segment, entries FROM rare WHERE {where}", (*loose, *pattern))
+            for volume, segment, entries in rows:
+                if ranks := rare_ranks(entries, hashed):
+                    found[volume][segment] = ranks
         if bound := [volume for volume, count in volumes.items() if count > 1]:
             where = f"volume IN ({','.join('?' * len(bound))}) AND bucket = ? AND instr(entries, ?)"
-            for volume, parts, entries in execute(
-                f"SELECT volume, parts, entries FROM bundles WHERE {where}", (*bound, *pattern)
-            ):
-                for segment, part in unbundled(parts, entries):
-                    yield volume, segment, part
+            rows = execute(f"SELECT volume, parts, entries FROM bundles WHERE {where}", (*bound, *pattern))
+            for volume, parts, entries in rows:
+                found[volume].update(bundled_ranks(parts, entries, hashed))
 
     def ranks(self, segment: SegmentRow, words: Iterable[str]) -> Sequence[int]:
         """A segment's events that have one of some words, ascending."""
@@ -117,4 +124,5 @@ def rare_entries(connection: sqlite3.Connection, segment: SegmentRow, bucket: in
         return
     query = f"SELECT parts, entries FROM bundles WHERE volume = ?{which}"
     for parts, entries in connection.execute(query, (segment.volume, *given)):
-        yield from (part for number, part in unbundled(parts, entries) if number == segment.id)
+        if part := part_of(segment.id, parts, entries):
+            yield part

@@ -73,10 +73,10 @@ class Shelf:
 
     def _having_events(self, search: HistorySearch, groups: Groups) -> Iterator[SegmentRow]:
         """Segments that may have an event that is searched, by their last time, newest first."""
-        end = min(search.end, search.before[0]) if search.before else search.end
-        within = (
-            row for row in self._segments if row.last >= search.start and row.first <= end and row.high > search.after
-        )
+        start, end, after = search.start, search.end, search.after
+        if search.before:
+            end = min(end, search.before[0])
+        within = (row for row in self._segments if row.last >= start and row.first <= end and row.high > after)
         return self._candidates(within, groups) if groups else within
 
     def _matching(self, segment: SegmentRow, groups: Groups, search: HistorySearch) -> Sequence[int]:
@@ -94,19 +94,21 @@ class Shelf:
         """Those of some segments that have a word of each group, in the same order. Volumes are asked when their first
         segment is come to, more and more of them together: who needs a few events of the newest asks few."""
         asked: set[int] = set()
-        found: set[int] = set()
         passed: list[SegmentRow] = []
         coming: list[int] = []
+        found: set[int] = set()
         size = VOLUMES_ASKED_FIRST
         for segment in segments:
             passed.append(segment)
-            if segment.volume not in asked:
-                asked.add(segment.volume)
-                coming.append(segment.volume)
-                if len(coming) == size:
-                    found |= self._having_all(groups, coming)
-                    yield from [each for each in passed if each.id in found]
-                    passed, coming, size = [], [], min(2 * size, VOLUMES_ASKED_MAX)
+            volume = segment.volume
+            if volume in asked:
+                continue
+            asked.add(volume)
+            coming.append(volume)
+            if len(coming) == size:
+                found |= self._having_all(groups, coming)
+                yield from [each for each in passed if each.id in found]
+                passed, coming, size = [], [], min(2 * size, VOLUMES_ASKED_MAX)
         if coming:
             found |= self._having_all(groups, coming)
         yield from [each for each in passed if each.id in found]

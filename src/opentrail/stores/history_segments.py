@@ -12,7 +12,7 @@ import hashlib
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -175,14 +175,15 @@ def bundled(buckets: Sequence[tuple[int, bytes]]) -> tuple[int, bytes, bytes]:
     return buckets[0][0], parts.tobytes(), b"".join([entries for _, entries in buckets])
 
 
-def unbundled(parts: bytes, entries: bytes) -> Iterator[tuple[int, bytes]]:
-    """(segment, entries) of what `bundled` put together."""
+def part_of(segment: int, parts: bytes, entries: bytes) -> bytes:
+    """A segment's entries of what `bundled` put together."""
     numbers = memoryview(parts).cast("Q")
     start = 0
-    for place in range(0, len(numbers), 2):
-        end = start + numbers[place + 1]
-        yield numbers[place], entries[start:end]
-        start = end
+    for number, size in zip(numbers[::2], numbers[1::2], strict=True):
+        if number == segment:
+            return entries[start : start + size]
+        start += size
+    return b""
 
 
 def rare_pattern(word: int) -> bytes:
@@ -192,11 +193,33 @@ def rare_pattern(word: int) -> bytes:
 
 def rare_ranks(entries: bytes, word: int) -> list[int]:
     """A hash's ranks from its bucket. Most buckets do not have it, and searching bytes is the quickest way to see that."""
+    return [_rank_at(entries, place) for place in _places_of(entries, word)]
+
+
+def bundled_ranks(parts: bytes, entries: bytes, word: int) -> dict[int, list[int]]:
+    """A hash's ranks by segment, from a bucket that `bundled` put together."""
+    found: dict[int, list[int]] = {}
+    numbers = memoryview(parts).cast("Q")
+    part, end = 0, numbers[1]
+    for place in _places_of(entries, word):
+        while place >= end:
+            part += 2
+            end += numbers[part + 1]
+        found.setdefault(numbers[part], []).append(_rank_at(entries, place))
+    return found
+
+
+def _places_of(entries: bytes, word: int) -> list[int]:
+    """Where a hash lies in entries."""
     wanted = rare_pattern(word)
-    ranks = []
+    places = []
     place = entries.find(wanted)
     while place >= 0:
         if place % 8 == RANK_BITS // 8:
-            ranks.append(int.from_bytes(entries[place - 2 : place], "little"))
+            places.append(place)
         place = entries.find(wanted, place + 1)
-    return ranks
+    return places
+
+
+def _rank_at(entries: bytes, place: int) -> int:
+    return int.from_bytes(entries[place - 2 : place], "little")

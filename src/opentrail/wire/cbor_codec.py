@@ -186,15 +186,11 @@ def _read_timestamp(_member: Member, value: Value) -> datetime:
     return value if isinstance(value, datetime) else _epoch(value)
 
 
-def _write_float(_member: Member, value: float) -> float:
-    return float(value)
-
-
-def _write_blob(_member: Member, value: bytes | str) -> bytes:
+def _write_blob(value: bytes | str) -> bytes:
     return value.encode("utf-8") if isinstance(value, str) else value
 
 
-def _write_timestamp(_member: Member, value: Value) -> cbor2.CBORTag:
+def _write_timestamp(value: Value) -> cbor2.CBORTag:
     return cbor2.CBORTag(TAG_EPOCH, to_epoch(value))
 
 
@@ -209,7 +205,12 @@ CBOR = Dialect(
         "blob": _read_blob,
         "timestamp": _read_timestamp,
     },
-    writers={"float": _write_float, "double": _write_float, "blob": _write_blob, "timestamp": _write_timestamp},
+    writers={
+        "float": lambda _: float,
+        "double": lambda _: float,
+        "blob": lambda _: _write_blob,
+        "timestamp": lambda _: _write_timestamp,
+    },
     wire_names=False,
 )
 

@@ -24,10 +24,10 @@ Write = Callable[[Value], Value]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
-    """How one format writes scalars. Types that are missing from a table are passed as they are."""
+    """How one format reads scalars, and what writes a member's. Types that a table does not have are passed as they are."""
 
     readers: Mapping[str, Convert]
-    writers: Mapping[str, Convert]
+    writers: Mapping[str, Callable[[Member], Write]]
     wire_names: bool
 
 
@@ -116,22 +116,33 @@ def write(member: Member, value: Value, dialect: Dialect) -> Value:
 
 def write_structure(shape: ShapeModel, value: Mapping[str, Value], dialect: Dialect) -> dict[str, Value]:
     """The known members that are not None."""
-    writers = _writers(shape, dialect)
-    written = {}
-    for name, each in value.items():
-        if each is not None and name in writers:
-            wire_name, convert = writers[name]
-            written[wire_name] = each if convert is None else convert(each)
-    return written
+    written, converted = _writers(shape, dialect)
+    if converted is None or not value.keys() <= written.keys() or None in value.values():
+        return {
+            written[name][0]: each if (convert := written[name][1]) is None else convert(each)
+            for name, each in value.items()
+            if each is not None and name in written
+        }
+    whole = dict(value)  # most structures are like that, and of most members nothing is changed
+    for name, convert in converted.items():
+        if name in whole:
+            whole[name] = convert(whole[name])
+    return whole
 
 
 @lru_cache(SHAPES_REMEMBERED_MAX)
-def _writers(shape: ShapeModel, dialect: Dialect) -> dict[str, tuple[str, Write | None]]:
-    """(name as it is written, how its value is) of each member of a structure, by name."""
-    return {
+def _writers(
+    shape: ShapeModel, dialect: Dialect
+) -> tuple[dict[str, tuple[str, Write | None]], dict[str, Write] | None]:
+    """By name, (name as it is written, how its value is) of a structure's members; and those that are not written as they
+    are, unless it is their names."""
+    written = {
         name: (member.wire_name if dialect.wire_names else name, _writer(member, dialect))
         for name, member in shape.members.items()
     }
+    if any(name != wire_name for name, (wire_name, _) in written.items()):
+        return written, None
+    return written, {name: convert for name, (_, convert) in written.items() if convert is not None}
 
 
 @lru_cache(SHAPES_REMEMBERED_MAX)
@@ -145,8 +156,8 @@ def _writer(member: Member, dialect: Dialect) -> Write | None:
         return None if shape.item is None else _list_writer(_writer(shape.item, dialect))
     if shape.type == "map":
         return None if shape.value is None else _map_writer(_writer(shape.value, dialect))
-    convert = dialect.writers.get(shape.type)
-    return None if convert is None else lambda value: convert(member, value)
+    writer = dialect.writers.get(shape.type)
+    return None if writer is None else writer(member)
 
 
 def _list_writer(item: Write | None) -> Write:

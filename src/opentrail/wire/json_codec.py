@@ -7,7 +7,7 @@ of duplicate keys the last counts. Source: Smithy 2.0, "AWS JSON 1.1 protocol".
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -92,17 +92,13 @@ def _read_timestamp(member: Member, value: Value) -> datetime:
     return parse_epoch(value)
 
 
-def _write_float(_member: Member, value: float) -> float | str:
+def _write_float(value: float) -> float | str:
     return value if math.isfinite(value) else format_float(value)
 
 
-def _write_blob(_member: Member, value: bytes | str) -> str:
-    return format_blob(value)
-
-
-def _write_timestamp(member: Member, value: Value) -> str | int | float:
+def _timestamp_writer(member: Member) -> Callable[[Value], str | int | float]:
     form = member.timestamp_format.lower()
-    return format_timestamp(value, form) if form in ("iso8601", "rfc822") else to_epoch(value)
+    return (lambda value: format_timestamp(value, form)) if form in ("iso8601", "rfc822") else to_epoch
 
 
 JSON = Dialect(
@@ -116,7 +112,12 @@ JSON = Dialect(
         "blob": _read_blob,
         "timestamp": _read_timestamp,
     },
-    writers={"float": _write_float, "double": _write_float, "blob": _write_blob, "timestamp": _write_timestamp},
+    writers={
+        "float": lambda _: _write_float,
+        "double": lambda _: _write_float,
+        "blob": lambda _: format_blob,
+        "timestamp": _timestamp_writer,
+    },
     wire_names=True,
 )
 
