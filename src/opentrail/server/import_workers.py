@@ -41,7 +41,6 @@ FILL = 0.95
 """How full a segment is aimed to be: how many events a file holds is only guessed."""
 STOP_SECONDS_MAX = 10.0
 
-Fetched = tuple[LogFile, bytes]
 Kept = tuple[int, Done]
 """(bytes of the files, what became of them)."""
 
