@@ -1,7 +1,7 @@
 """CloudTrail's event history and the public keys of its digests.
 
-Source: cloudtrail.md §5, §7.4. A page's token is sealed and says where the page ended, so events that arrive meanwhile
-shift nothing, and it holds only for the question it was given for.
+A page's token is sealed and says where the page ended, so events that arrive meanwhile shift nothing, and it holds only for
+the question it was given for. Source: CloudTrail API reference, LookupEvents and ListPublicKeys.
 """
 
 from __future__ import annotations
