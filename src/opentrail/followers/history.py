@@ -62,8 +62,8 @@ class HistoryFollower:
         self._writer = ThreadPoolExecutor(1, "history-writer")
         self._reader = ThreadPoolExecutor(1, "history-reader")
         self._tail = HistoryTail()
-        self._handed_over = 0
-        """Searches that the reading thread has or will have."""
+        self._handed_over: list[Future[Sequence[PastEvent]]] = []
+        """Searches that the reading thread has or will have, and some that it had."""
         self._searched_at, self._took = 0.0, 0.0
         """When the last search ended, and how long it took."""
         self._cursor: Seq = 0
@@ -144,17 +144,14 @@ class HistoryFollower:
         newer = self._newer()
         if self._is_quick() and len(newer) <= QUICK_LINES:
             return self._find(search, query.limit, newer)
-        self._handed_over += 1
         job = self._reader.submit(self._find, search, query.limit, newer)
-        job.add_done_callback(self._handed_back)
+        self._handed_over.append(job)
         return await asyncio.wrap_future(job)
 
     def _is_quick(self) -> bool:
         """Will a search most likely be over at once?"""
+        self._handed_over = [job for job in self._handed_over if not job.done()]
         return not self._handed_over and self._took <= QUICK_SECONDS and monotonic() - self._searched_at <= WARM_SECONDS
-
-    def _handed_back(self, _job: Future[Sequence[PastEvent]]) -> None:
-        self._handed_over -= 1
 
     def _newer(self) -> list[tuple[Seq, bytes]]:
         """The lines that are not in the index yet and may be shown; none if they are too many."""
