@@ -79,11 +79,15 @@ class Runs:
         room = wanted - len(self._held)
         floor = None if room > 0 else self._held[-wanted][:2]
         taken: list[tuple[_Cursor, list[int]]] = []
+
+        def is_of_use(bound: Place) -> bool:
+            return room > 0 if floor is None else bound > floor
+
         for cursor in self._open:
-            if room > 0 if floor is None else cursor.bound > floor:
+            if is_of_use(cursor.bound):
                 taken.append((cursor, cursor.take(max(room, STEP))))
                 room -= len(taken[-1][1])
-        while self._coming is not None and (room > 0 if floor is None else self._coming.last >= floor[0]):
+        while self._coming is not None and is_of_use((self._coming.last, _LATEST)):
             cursor = _Cursor(self._coming, self._ranks(self._coming))
             self._coming = next(self._segments, None)
             if cursor:
