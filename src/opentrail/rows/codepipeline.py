@@ -230,9 +230,9 @@ def put_work(unit: Unit, work: Work, due: int) -> None:
     BELL.ring(WORK_BELL)
 
 
-def delete_work(unit: Unit, due: int, pipeline_id: str, number: int, ordinal: int) -> None:
-    """It is not to be done any more."""
-    WORK.delete(unit, *work_parts(due, pipeline_id, number, ordinal))
+def delete_work(unit: Unit, pipeline_id: str, run: ActionRun) -> None:
+    """What there was to do for an action is not to be done any more."""
+    WORK.delete(unit, *work_parts(run.due, pipeline_id, run.number, run.ordinal))
     BELL.ring(WORK_BELL)
 
 

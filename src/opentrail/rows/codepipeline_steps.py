@@ -186,13 +186,13 @@ def _ask_for(unit: Unit, pipeline: Pipeline, run: ActionRun, kind: str) -> None:
 
 def _abandon_action(unit: Unit, pipeline: Pipeline, command: engine.AbandonAction) -> None:
     run = _run(unit, pipeline, command.execution_id, command.action_execution_id)
-    delete_work(unit, run.due, pipeline.id, run.number, run.ordinal)
+    delete_work(unit, pipeline.id, run)
     put_action_run(unit, pipeline.id, replace(run, status="Abandoned", updated=unit.now))
 
 
 def finish_action(unit: Unit, pipeline: Pipeline, run: ActionRun, result: ActionResult, by: str = "") -> None:
     """An action has ended (`by`: who decided, for approvals): write it down and go on from there."""
-    delete_work(unit, run.due, pipeline.id, run.number, run.ordinal)
+    delete_work(unit, pipeline.id, run)
     _write_result(unit, pipeline, run, result, by)
     kind = engine.ActionSucceeded if result.status == "Succeeded" else engine.ActionFailed
     apply(unit, pipeline, kind(run.execution_id, run.stage, run.action, run.id))
@@ -200,7 +200,7 @@ def finish_action(unit: Unit, pipeline: Pipeline, run: ActionRun, result: Action
 
 def wait_action(unit: Unit, pipeline: Pipeline, run: ActionRun) -> None:
     """An action waits for somebody's answer: what is left to do is to let it expire."""
-    delete_work(unit, run.due, pipeline.id, run.number, run.ordinal)
+    delete_work(unit, pipeline.id, run)
     waiting = replace(run, due=int((run.started + run.timeout) * 1000), updated=unit.now)
     put_action_run(unit, pipeline.id, waiting)
     _ask_for(unit, pipeline, waiting, "expire")
