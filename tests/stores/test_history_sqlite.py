@@ -318,9 +318,9 @@ def test_a_common_word_is_asked_for_in_few_volumes_only(index, monkeypatch):
     for seq in range(1, 40):
         add(index, (seq, record(f"Call{seq % 5}", T + seq)))
     asked = []
-    having = Shelf._having
+    having = Shelf._having_one
     monkeypatch.setattr(
-        Shelf, "_having", lambda shelf, words, volumes: asked.append(volumes) or having(shelf, words, volumes)
+        Shelf, "_having_one", lambda shelf, words, volumes: asked.append(volumes) or having(shelf, words, volumes)
     )
     assert found(index, "nCall1", limit=1) == [36]
     assert [len(volumes) for volumes in asked] == [4, 8], "as far as the second event"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from opentrail.record.history_words import COUNTED
 from opentrail.stores.history_segments import (
@@ -90,10 +90,11 @@ class WordLists:
             for volume, parts, entries in rows:
                 found[volume].update(bundled_ranks(parts, entries, hashed))
 
-    def ranks(self, segment: SegmentRow, words: Iterable[str]) -> Sequence[int]:
+    def ranks(self, segment: SegmentRow, words: Sequence[str]) -> Sequence[int]:
         """A segment's events that have one of some words, ascending."""
-        lists = [self._of(segment, word) for word in words]
-        return lists[0] if len(lists) == 1 else sorted(set().union(*lists))
+        if len(words) == 1:
+            return self._of(segment, words[0])
+        return sorted(set().union(*[self._of(segment, word) for word in words]))
 
     def _of(self, segment: SegmentRow, word: str) -> Sequence[int]:
         short = self._words.get(word, {}).get(segment.volume)

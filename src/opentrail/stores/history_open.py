@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
+
+import msgspec
 
 from opentrail.stores.history_file import BUSY_MILLISECONDS, CACHE_KIB
 from opentrail.stores.history_frames import Unpacker
@@ -52,30 +54,39 @@ def _opened(address: str) -> sqlite3.Connection:
     return connection
 
 
+class Volume(msgspec.Struct, frozen=True, gc=False):
+    """What is known of a volume by its segments."""
+
+    id: int
+    count: int
+    first: int
+    last: int
+    high: int
+
+
 class Memory:
     """What one search of a file may leave to the next: what never changes, and the segments while nobody writes."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.lists = WordLists(connection, hasher_of(connection))
-        self.sizes: Counter[int] = Counter()
-        """How many segments each volume has."""
+        self.segments: list[SegmentRow] = []
+        """All, those with the latest events first."""
+        self.volumes: list[Volume] = []
+        """In the same order."""
+        self.by_id: dict[int, SegmentRow] = {}
         self._version = -1
-        self._segments: list[SegmentRow] = []
-        self.dictionaries: dict[int, int] = {}
-        """Each segment's."""
         self._unpackers: OrderedDict[int, Unpack] = OrderedDict()
         self._times: OrderedDict[int, Sequence[int]] = OrderedDict()
 
-    def segments(self) -> list[SegmentRow]:
-        """All segments, those with the latest events first. Asked for once a transaction, before anything else."""
+    def refresh(self) -> None:
+        """To be called once a transaction, before anything else is read in it."""
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]  # from here on, nothing changes
         if version != self._version:
-            self._segments = sorted(segment_rows(self._connection), key=lambda row: (-row.last, row.id))
-            self.sizes = Counter(row.volume for row in self._segments)
-            self.dictionaries = {row.id: row.dictionary for row in self._segments}
+            self.segments = sorted(segment_rows(self._connection), key=newest_first)
+            self.volumes = sorted(_volumes(self.segments), key=newest_first)
+            self.by_id = {row.id: row for row in self.segments}
             self._version = version
-        return self._segments
 
     def unpack_with(self, dictionary: int) -> Unpack:
         """What inflates the records of segments with a dictionary. Raises Damaged."""
@@ -98,3 +109,17 @@ def _remember(memory: OrderedDict[int, Kept], number: int, kept: Kept, most: int
     memory[number] = kept
     if len(memory) > most:
         memory.popitem(last=False)
+
+
+def newest_first(part: SegmentRow | Volume) -> tuple[int, int]:
+    """How segments and volumes are ordered."""
+    return -part.last, part.id
+
+
+def _volumes(segments: Iterable[SegmentRow]) -> Iterator[Volume]:
+    members: dict[int, list[SegmentRow]] = {}
+    for row in segments:
+        members.setdefault(row.volume, []).append(row)
+    for id_, rows in members.items():
+        first, high = min(row.first for row in rows), max(row.high for row in rows)
+        yield Volume(id_, len(rows), first, max(row.last for row in rows), high)

@@ -27,7 +27,7 @@ Row = tuple[int, int, int, bytes]
 class _Cursor:
     """What is left to be read of an open segment."""
 
-    __slots__ = ("_first", "_left", "_ranks", "bound")
+    __slots__ = ("_first", "_left", "_ranks", "bound", "oldest")
 
     def __init__(self, segment: SegmentRow, ranks: Sequence[int]) -> None:
         self._first = segment.id << EVENT_BITS
@@ -35,13 +35,15 @@ class _Cursor:
         self._left = len(ranks)
         self.bound: Place = (segment.last, _LATEST)
         """None of what is left comes later."""
+        self.oldest = 0
+        """The id of the oldest that was taken."""
 
     def take(self, count: int) -> list[int]:
         """The ids of the last ones, ascending."""
         start = max(self._left - count, 0)
         first = self._first
         taken = [first | rank for rank in self._ranks[start : self._left]]
-        self._left = start
+        self._left, self.oldest = start, taken[0]
         return taken
 
     def __bool__(self) -> bool:
@@ -78,34 +80,43 @@ class Runs:
         """Read what is missing of the newest `wanted`; if nothing is, what might come before the last of them."""
         room = wanted - len(self._held)
         floor = None if room > 0 else self._held[-wanted][:2]
-        taken: list[tuple[_Cursor, list[int]]] = []
+        ids: list[int] = []
+        moved: list[_Cursor] = []
 
         def is_of_use(bound: Place) -> bool:
             return room > 0 if floor is None else bound > floor
 
         for cursor in self._open:
             if is_of_use(cursor.bound):
-                taken.append((cursor, cursor.take(max(room, STEP))))
-                room -= len(taken[-1][1])
+                taken = cursor.take(max(room, STEP))
+                moved.append(cursor)
+                ids += taken
+                room -= len(taken)
         while self._coming is not None and is_of_use((self._coming.last, _LATEST)):
-            cursor = _Cursor(self._coming, self._ranks(self._coming))
+            segment, ranks = self._coming, self._ranks(self._coming)
             self._coming = next(self._segments, None)
-            if cursor:
-                taken.append((cursor, cursor.take(max(room, STEP))))
-                room -= len(taken[-1][1])
+            if len(ranks) <= max(room, STEP):  # most segments have few, and are done with at once
+                first = segment.id << EVENT_BITS
+                taken = [first | rank for rank in ranks]
+            else:
+                cursor = _Cursor(segment, ranks)
+                taken = cursor.take(max(room, STEP))
+                moved.append(cursor)
                 self._open.append(cursor)
-        if taken:
-            self._take_in(taken)
+            ids += taken
+            room -= len(taken)
+        if ids:
+            self._take_in(ids, moved)
 
-    def _take_in(self, taken: list[tuple[_Cursor, list[int]]]) -> None:
-        rows = self._read([id_ for _, ids in taken for id_ in ids])
+    def _take_in(self, ids: list[int], moved: Sequence[_Cursor]) -> None:
+        rows = self._read(ids)
         self._held += rows
         self._held.sort()
-        places = {row[2]: row[:2] for row in rows} if any(self._open) else {}
-        for cursor, ids in taken:
-            if cursor:
-                cursor.bound = places[ids[0]]
         self._open = [cursor for cursor in self._open if cursor]
+        if self._open:
+            places = {row[2]: row[:2] for row in rows}
+            for cursor in moved:
+                cursor.bound = places[cursor.oldest]
 
     def _ready(self) -> list[Row]:
         """Those that nothing can come before any more, ascending."""

@@ -13,11 +13,14 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+
+import msgspec
 
 from opentrail.ports import FIRST_NUMBER, HistorySearch, PastEvent
 from opentrail.record.history_words import LOOKUP
 from opentrail.stores.history_frames import Damaged
-from opentrail.stores.history_open import Memory
+from opentrail.stores.history_open import Memory, Volume, newest_first
 from opentrail.stores.history_runs import Place, Row, Runs
 from opentrail.stores.history_segments import TIMES_STEP, ranks_of
 from opentrail.stores.history_tables import EVENT_BITS, SegmentRow
@@ -38,6 +41,20 @@ Groups = Sequence[Sequence[str]]
 """Of each group, an event has a word at least."""
 
 
+class _Asked(msgspec.Struct, frozen=True, gc=False):
+    """What is searched."""
+
+    groups: Groups
+    start: Place
+    end: Place
+    """Behind the last."""
+    after: int
+
+    def may_be_in(self, part: SegmentRow | Volume) -> bool:
+        """As far as times and numbers tell."""
+        return part.last >= self.start[0] and part.first <= self.end[0] and part.high > self.after
+
+
 class Shelf:
     """One file, as it stood when the search began: use it within `with`."""
 
@@ -45,11 +62,10 @@ class Shelf:
         self._connection = connection
         self._memory = memory or Memory(connection)
         self._lists = self._memory.lists
-        self._segments: Sequence[SegmentRow] = ()
 
     def __enter__(self) -> Shelf:
         self._connection.execute("BEGIN")
-        self._segments = self._memory.segments()
+        self._memory.refresh()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,72 +73,62 @@ class Shelf:
 
     def find(self, search: HistorySearch, first: int) -> Iterator[Row]:
         """Events that have all the words, newest first by (time, number); `first` of them are most likely wanted."""
-        groups = _groups(search)
-
-        def ranks(segment: SegmentRow) -> Sequence[int]:
-            return self._matching(segment, groups, search)
-
-        rows = Runs(self._having_events(search, groups), ranks, self._read).newest_first(first)
+        asked = _asked(search)
+        rows = Runs(self._having(asked), partial(self._matching, asked), self._read).newest_first(first)
         return rows if search.after == FIRST_NUMBER else (row for row in rows if row[1] > search.after)
 
     def matching_ranks(self, search: HistorySearch) -> Iterator[tuple[SegmentRow, Sequence[int]]]:
         """(segment, ranks of its events within the times that have all the words), by last time, newest first."""
-        groups = _groups(search)
-        for segment in self._having_events(search, groups):
-            yield segment, self._matching(segment, groups, search)
+        asked = _asked(search)
+        for segment in self._having(asked):
+            yield segment, self._matching(asked, segment)
 
-    def _having_events(self, search: HistorySearch, groups: Groups) -> Iterator[SegmentRow]:
-        """Segments that may have an event that is searched, by their last time, newest first."""
-        start, end, after = search.start, search.end, search.after
-        if search.before:
-            end = min(end, search.before[0])
-        within = (row for row in self._segments if row.last >= start and row.first <= end and row.high > after)
-        return self._candidates(within, groups) if groups else within
-
-    def _matching(self, segment: SegmentRow, groups: Groups, search: HistorySearch) -> Sequence[int]:
+    def _matching(self, asked: _Asked, segment: SegmentRow) -> Sequence[int]:
         """A segment's events within the times that have a word of each group."""
-        low, high = self._within(segment, search)
-        if not groups:
+        if segment.first >= asked.start[0] and segment.last < asked.end[0]:
+            low, high = 0, segment.count
+        else:
+            low, high = self._within(segment, asked)
+        if not asked.groups:
             return range(low, high)
-        lists = sorted((self._lists.ranks(segment, group) for group in groups), key=len)
-        ranks = _between(lists[0], low, high)
+        lists = [self._lists.ranks(segment, group) for group in asked.groups]
+        lists.sort(key=len)
+        ranks = lists[0] if high - low == segment.count else _between(lists[0], low, high)
         for other in lists[1:]:
             ranks = intersect(ranks, other)
         return ranks
 
-    def _candidates(self, segments: Iterable[SegmentRow], groups: Groups) -> Iterator[SegmentRow]:
-        """Those of some segments that have a word of each group, in the same order. Volumes are asked when their first
-        segment is come to, more and more of them together: who needs a few events of the newest asks few."""
-        asked: set[int] = set()
+    def _having(self, asked: _Asked) -> Iterator[SegmentRow]:
+        """Segments that may have an event that is searched, by their last time, newest first. Volumes are asked in the same
+        order, more and more of them together: who needs a few events of the newest asks few."""
+        if not asked.groups:
+            yield from filter(asked.may_be_in, self._memory.segments)
+            return
+        volumes = list(filter(asked.may_be_in, self._memory.volumes))
+        by_id = self._memory.by_id
         passed: list[SegmentRow] = []
-        coming: list[int] = []
-        found: set[int] = set()
-        size = VOLUMES_ASKED_FIRST
-        for segment in segments:
-            passed.append(segment)
-            volume = segment.volume
-            if volume in asked:
-                continue
-            asked.add(volume)
-            coming.append(volume)
-            if len(coming) == size:
-                found |= self._having_all(groups, coming)
-                yield from [each for each in passed if each.id in found]
-                passed, coming, size = [], [], min(2 * size, VOLUMES_ASKED_MAX)
-        if coming:
-            found |= self._having_all(groups, coming)
-        yield from [each for each in passed if each.id in found]
+        start, size = 0, VOLUMES_ASKED_FIRST
+        while start < len(volumes):
+            found = self._having_all(asked.groups, volumes[start : start + size])
+            passed += filter(asked.may_be_in, [by_id[segment] for segment in found])
+            passed.sort(key=newest_first)
+            start, size = start + size, min(2 * size, VOLUMES_ASKED_MAX)
+            due = len(passed)
+            if start < len(volumes):  # what is not asked yet may have later ones than the last of these
+                due = bisect_right(passed, -volumes[start].last, key=lambda row: -row.last)
+            yield from passed[:due]
+            del passed[:due]
 
-    def _having_all(self, groups: Groups, volumes: Sequence[int]) -> set[int]:
+    def _having_all(self, groups: Groups, volumes: Sequence[Volume]) -> set[int]:
         """The segments of some volumes that have a word of each group; where few are left, not all are asked for."""
-        sizes = {volume: self._memory.sizes[volume] for volume in volumes}
-        candidates = self._having(groups[0], sizes)
+        sizes = {volume.id: volume.count for volume in volumes}
+        candidates = self._having_one(groups[0], sizes)
         for group in groups[1:]:
             if len(candidates) > FEW:  # few are quicker opened than sifted
-                candidates &= self._having(group, sizes)
+                candidates &= self._having_one(group, sizes)
         return candidates
 
-    def _having(self, words: Sequence[str], volumes: Mapping[int, int]) -> set[int]:
+    def _having_one(self, words: Sequence[str], volumes: Mapping[int, int]) -> set[int]:
         """The segments of some volumes that have one of some words."""
         found: set[int] = set()
         for word in words:
@@ -140,13 +146,10 @@ class Shelf:
         rows = self._connection.execute(query, (low, low + _HIGHEST, glob, WORDS_MAX + 1))
         return sorted(word for (word,) in rows)
 
-    def _within(self, segment: SegmentRow, search: HistorySearch) -> tuple[int, int]:
-        """Ranks [low, high) of a segment's events from the search's start to its end, or to where the page before it
-        ended."""
-        beyond = (search.end + 1, FIRST_NUMBER)
-        end = min(search.before, beyond) if search.before else beyond
-        low = 0 if segment.first >= search.start else self._rank_of(segment, (search.start, FIRST_NUMBER))
-        high = segment.count if segment.last < end[0] else self._rank_of(segment, end)
+    def _within(self, segment: SegmentRow, asked: _Asked) -> tuple[int, int]:
+        """Ranks [low, high) of a segment's events from the start to the end."""
+        low = 0 if segment.first >= asked.start[0] else self._rank_of(segment, asked.start)
+        high = segment.count if segment.last < asked.end[0] else self._rank_of(segment, asked.end)
         return low, high
 
     def _rank_of(self, segment: SegmentRow, place: Place) -> int:
@@ -177,21 +180,21 @@ class Shelf:
 
     def events(self, rows: Iterable[Row]) -> Iterator[PastEvent]:
         """Events with their records. Raises Damaged."""
-        dictionaries, opened = self._memory.dictionaries, 0
+        by_id, opened = self._memory.by_id, 0
         unpack = self._memory.unpack_with(opened)
         for time, number, id_, frame in rows:
-            if dictionaries[id_ >> EVENT_BITS] != opened:
-                opened = dictionaries[id_ >> EVENT_BITS]
-                unpack = self._memory.unpack_with(opened)
+            if (dictionary := by_id[id_ >> EVENT_BITS].dictionary) != opened:
+                opened, unpack = dictionary, self._memory.unpack_with(dictionary)
             yield PastEvent(number, time, unpack(frame))
 
     def record(self, row: Row) -> bytes:
         """An event's record, as it was kept. Raises Damaged."""
-        return self._memory.unpack_with(self._memory.dictionaries[row[2] >> EVENT_BITS])(row[3])
+        return self._memory.unpack_with(self._memory.by_id[row[2] >> EVENT_BITS].dictionary)(row[3])
 
     def last(self) -> int:
         """The time of the latest event; -1 when there is none."""
-        return self._segments[0].last if self._segments else -1
+        segments = self._memory.segments
+        return segments[0].last if segments else -1
 
     def newest(self) -> int:
         """The greatest number in the file; FIRST_NUMBER when it is empty."""
@@ -223,9 +226,11 @@ class Shelf:
         return counts
 
 
-def _groups(search: HistorySearch) -> Groups:
-    """The words that are searched, those that few events have first."""
-    return [(word,) for word in sorted(search.words, key=_fewest_first)] + list(search.any_of)
+def _asked(search: HistorySearch) -> _Asked:
+    """Words that few events have come first; a page begins where the one before it ended."""
+    groups = [(word,) for word in sorted(search.words, key=_fewest_first)] + list(search.any_of)
+    end = (search.end + 1, FIRST_NUMBER)
+    return _Asked(groups, (search.start, FIRST_NUMBER), min(search.before, end) if search.before else end, search.after)
 
 
 def _fewest_first(word: str) -> int:
