@@ -31,7 +31,7 @@ PROBED_MAX = 512
 """Ranks that are looked for one by one in another list; more are intersected as sets."""
 WORDS_MAX = 1_000
 """Words that a pattern may stand for."""
-VOLUMES_ASKED_FIRST, VOLUMES_ASKED_MAX = 4, 256
+VOLUMES_ASKED_FIRST, VOLUMES_ASKED_MAX = 16, 256
 """Volumes that are asked in one go for the segments that have a word."""
 FEW = 16
 """Segments that are opened at once rather than looked at further."""
