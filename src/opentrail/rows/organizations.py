@@ -8,13 +8,14 @@ a member's calls from the one that made it a member to the one that ended it. Kn
 from __future__ import annotations
 
 from opentrail.ports import Key
+from opentrail.rows.organization_tree import UNITS, leave
 from opentrail.state import Row, Table, Unit
 
 Pairs = tuple[tuple[str, str], ...]
 
 
 class Organization(Row, frozen=True):
-    """Keyed by its id (`o-…`). `accounts` counts its members, the management account included."""
+    """Keyed by its id (`o-…`). `accounts` counts its members, the management account included, `units` all its units."""
 
     id: str
     management_id: str
@@ -22,6 +23,8 @@ class Organization(Row, frozen=True):
     feature_set: str
     created_at: float
     accounts: int = 1
+    units: int = 0
+    root_tags: Pairs = ()
 
     @property
     def arn(self) -> str:
@@ -34,6 +37,13 @@ class Organization(Row, frozen=True):
     def account_arn(self, account_id: str) -> str:
         return f"{self._arns}:account/{self.id}/{account_id}"
 
+    def unit_arn(self, unit_id: str) -> str:
+        return f"{self._arns}:ou/{self.id}/{unit_id}"
+
+    def path(self, *below: str) -> str:
+        """The way to something below the root, as AWS writes it: `o-…/r-…/ou-…/`."""
+        return "/".join((self.id, self.root_id, *below, ""))
+
     @property
     def _arns(self) -> str:
         return f"arn:aws:organizations::{self.management_id}"
@@ -45,6 +55,8 @@ class Member(Row, frozen=True):
     joined_at: float
     joined_method: str
     tags: Pairs = ()
+    parent: str = ""
+    """The unit that it stands in; empty for the root."""
 
 
 class Step(Row, frozen=True):
@@ -135,6 +147,12 @@ def organization_of(unit: Unit, account_id: str) -> Organization | None:
     return None if found is None else ORGANIZATIONS.get(unit, found.organization_id)
 
 
+def way_of(unit: Unit, organization: Organization, member: Member) -> tuple[str, ...]:
+    """The units that a member stands in, the outermost first."""
+    row = UNITS.get(unit, organization.id, member.parent) if member.parent else None
+    return () if row is None else row.way
+
+
 def put_member(unit: Unit, organization: Organization, account_id: str, member: Member) -> None:
     """Take an account in: the member with what leads to it. It belongs to the organization from this commit on."""
     MEMBERS.put(unit, member, organization.id, account_id)
@@ -144,6 +162,9 @@ def put_member(unit: Unit, organization: Organization, account_id: str, member: 
 
 def drop_member(unit: Unit, organization: Organization, account_id: str) -> None:
     """Let an account go; this commit is the last of its membership."""
+    member = MEMBERS.get(unit, organization.id, account_id)
+    if member is not None:
+        leave(unit, organization.id, member.parent, account_id)
     MEMBERS.delete(unit, organization.id, account_id)
     MEMBERSHIPS.delete(unit, account_id)
     _put_step(unit, Step(organization.id, account_id, joined=False))

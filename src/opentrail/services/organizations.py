@@ -1,10 +1,10 @@
-"""Organizations: the organization, its accounts, the requests that made them; members and trusted access have files of
-their own.
+"""Organizations: the organization, its accounts, the requests that made them; units, members, tags and trusted access have
+files of their own.
 
 An account is made at once, so a request is SUCCEEDED or FAILED in the very answer. Deliberate differences: policies of
 organizations are not evaluated, so no policy type is on offer; an account made before e-mail addresses were asked for
 has none; the tag `opentrail:account-id` of CreateAccount chooses the new account's id, for which AWS has no parameter.
-Closing accounts and organizational units are not built. Source: Organizations API reference.
+Source: Organizations API reference.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ from opentrail.rows.organizations import (
     put_member,
 )
 from opentrail.service import Service
-from opentrail.services import organizations_access, organizations_members
+from opentrail.services import (
+    organizations_access,
+    organizations_members,
+    organizations_places,
+    organizations_tags,
+    organizations_units,
+)
 from opentrail.services.accounts import create_account
 from opentrail.services.organizations_common import (
     ACCOUNTS_MAX,
@@ -41,7 +47,6 @@ from opentrail.services.organizations_common import (
     managed_organization,
     read_page,
     read_tags,
-    tag_shapes,
     watched_organization,
 )
 from opentrail.state import Unit
@@ -55,6 +60,9 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 service = Service("organizations")
 service.include(organizations_access.service)
 service.include(organizations_members.service)
+service.include(organizations_places.service)
+service.include(organizations_tags.service)
+service.include(organizations_units.service)
 
 
 def _organization_shape(unit: Unit, organization: Organization) -> Shape:
@@ -192,7 +200,7 @@ async def describe_create_account_status(call: Call, unit: Unit) -> Shape:
 async def list_create_account_status(call: Call, unit: Unit) -> Shape:
     """The requests for accounts, optionally of some states; a page may be short although more follow."""
     organization = managed_organization(call, unit)
-    rows, more = read_page(call, unit, CREATIONS, organization)
+    rows, more = read_page(call, unit, CREATIONS, organization.id)
     states = call.input.get("States") or ()
     shapes = [_creation_shape(creation) for _, creation in rows]
     return {"CreateAccountStatuses": [each for each in shapes if not states or each["State"] in states], **more}
@@ -202,9 +210,9 @@ async def list_create_account_status(call: Call, unit: Unit) -> Shape:
 async def list_accounts(call: Call, unit: Unit) -> Shape:
     """The accounts of the organization, the management account included, by id."""
     organization = watched_organization(call, unit)
-    rows, more = read_page(call, unit, MEMBERS, organization)
+    rows, more = read_page(call, unit, MEMBERS, organization.id)
     found = [(ACCOUNTS.get(unit, account_id), member) for account_id, member in rows]
-    shapes = [account_shape(organization, account, member) for account, member in found if account is not None]
+    shapes = [account_shape(unit, organization, account, member) for account, member in found if account is not None]
     return {"Accounts": shapes, **more}
 
 
@@ -224,15 +232,4 @@ async def describe_account(call: Call, unit: Unit) -> Shape:
     account, member = ACCOUNTS.get(unit, account_id), MEMBERS.get(unit, organization.id, account_id)
     if account is None or member is None:
         raise AwsError("AccountNotFoundException", "You specified an account that doesn't exist.", 400)
-    return {"Account": account_shape(organization, account, member)}
-
-
-@service.operation("ListTagsForResource")
-async def list_tags_for_resource(call: Call, unit: Unit) -> Shape:
-    """The tags that an account was made with."""
-    organization = managed_organization(call, unit)
-    resource = call.input["ResourceId"]
-    member = MEMBERS.get(unit, organization.id, resource)
-    if member is None and resource != organization.root_id:
-        raise AwsError("TargetNotFoundException", "We can't find a root, OU, account, or policy with that id.", 400)
-    return {"Tags": tag_shapes(member.tags if member is not None else ())}
+    return {"Account": account_shape(unit, organization, account, member)}

@@ -143,7 +143,7 @@ async def list_delegated_administrators(call: Call, unit: Unit) -> Shape:
     for account_id, since in sorted(first.items()):
         account, member = ACCOUNTS.get(unit, account_id), MEMBERS.get(unit, organization.id, account_id)
         if account is not None and member is not None:
-            shape = account_shape(organization, account, member)
+            shape = account_shape(unit, organization, account, member)
             del shape["Paths"]
             found.append((account_id, shape | {"DelegationEnabledDate": since}))
     return read_list(call, "DelegatedAdministrators", found)

@@ -5,13 +5,13 @@ Source of errors and messages: Organizations API reference. Knows no single oper
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.iam import Account
-from opentrail.rows.organizations import DELEGATES, MEMBERS, Member, Organization, Pairs, organization_of
+from opentrail.rows.organizations import DELEGATES, MEMBERS, Member, Organization, Pairs, organization_of, way_of
 from opentrail.services.page_token import read_token, write_token
 from opentrail.state import Row, Table, Unit
 
@@ -58,7 +58,7 @@ def find_member(unit: Unit, organization: Organization, account_id: str) -> Memb
     return member
 
 
-def account_shape(organization: Organization, account: Account, member: Member) -> Shape:
+def account_shape(unit: Unit, organization: Organization, account: Account, member: Member) -> Shape:
     """An account as the organization shows it."""
     return {
         "Id": account.account_id,
@@ -67,7 +67,7 @@ def account_shape(organization: Organization, account: Account, member: Member) 
         "Name": account.name,
         "Status": "ACTIVE",
         "State": "ACTIVE",
-        "Paths": [f"{organization.id}/{organization.root_id}/{account.account_id}/"],
+        "Paths": [organization.path(*way_of(unit, organization, member), account.account_id)],
         "JoinedMethod": member.joined_method,
         "JoinedTimestamp": member.joined_at,
     }
@@ -89,8 +89,18 @@ def read_tags(call: Call) -> dict[str, str]:
     tags = {tag["Key"]: tag["Value"] for tag in given}
     if len(tags) != len(given):
         raise invalid("DUPLICATE_TAG_KEY", "The same tag key is given more than once.")
-    if any(key.lower().startswith("aws:") for key in tags):
+    refuse_reserved(tags)
+    return bounded_tags(tags)
+
+
+def refuse_reserved(keys: Iterable[str]) -> None:
+    """InvalidInputException for keys that are Amazon's."""
+    if any(key.lower().startswith("aws:") for key in keys):
         raise invalid("INVALID_SYSTEM_TAGS_PARAMETER", "Tag keys that begin with aws: are reserved.")
+
+
+def bounded_tags(tags: dict[str, str]) -> dict[str, str]:
+    """The tags that a resource is to have; ConstraintViolationException if there are too many."""
     if len(tags) > TAGS_MAX:
         raise violation("MAX_TAG_LIMIT_EXCEEDED", f"A resource can have no more than {TAGS_MAX} tags.")
     return tags
@@ -100,27 +110,34 @@ def tag_shapes(tags: Pairs) -> list[Shape]:
     return [{"Key": key, "Value": value} for key, value in tags]
 
 
-def read_page(call: Call, unit: Unit, table: Table[R], organization: Organization) -> tuple[list[tuple[str, R]], Shape]:
-    """One page of an organization's rows by the last part of their keys, and NextToken if there are more."""
+def read_page(call: Call, unit: Unit, table: Table[R], *below: str) -> tuple[list[tuple[str, R]], Shape]:
+    """One page of the rows below an organization's id (and more) by the last part of their keys, and NextToken if there are
+    more."""
     limit = call.input.get("MaxResults") or PAGE_MAX
-    last = _last_shown(call)
-    after = table.key(organization.id, last) if last else b""
-    rows = [(table.parts(key)[-1], row) for key, row in table.page(unit, organization.id, after=after, limit=limit + 1)]
+    last = last_shown(call)
+    after = table.key(*below, last) if last else b""
+    parts = len(below)
+    rows = [(rest(table, key, parts), row) for key, row in table.page(unit, *below, after=after, limit=limit + 1)]
     if len(rows) <= limit:
         return rows, {}
     return rows[:limit], {"NextToken": write_token(rows[limit - 1][0])}
 
 
+def rest(table: Table[R], key: bytes, parts: int) -> str:
+    """The last part of a key, behind so many others; it may be any text."""
+    return "\0".join(table.parts(key)[parts:])
+
+
 def read_list(call: Call, member: str, found: Sequence[tuple[str, Shape]]) -> Shape:
     """One page of a short list of (name, shape) under an output member, by name, and NextToken if there are more."""
     limit = call.input.get("MaxResults") or PAGE_MAX
-    last = _last_shown(call)
-    rest = sorted((each for each in found if each[0] > last), key=lambda each: each[0])
-    shapes = [shape for _, shape in rest[:limit]]
-    return {member: shapes} if len(rest) <= limit else {member: shapes, "NextToken": write_token(rest[limit - 1][0])}
+    last = last_shown(call)
+    more = sorted((each for each in found if each[0] > last), key=lambda each: each[0])
+    shapes = [shape for _, shape in more[:limit]]
+    return {member: shapes} if len(more) <= limit else {member: shapes, "NextToken": write_token(more[limit - 1][0])}
 
 
-def _last_shown(call: Call) -> str:
+def last_shown(call: Call) -> str:
     """Where the page before ended; empty for the first."""
     token = call.input.get("NextToken")
     refusal = invalid("INVALID_NEXT_TOKEN", "The next token is not one that was handed out.")

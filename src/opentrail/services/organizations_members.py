@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.iam import ACCOUNTS, account_of_email
+from opentrail.rows.organization_tree import UNITS, drop_unit
 from opentrail.rows.organizations import (
     DELEGATES,
     HANDSHAKES,
@@ -287,5 +288,7 @@ async def delete_organization(call: Call, unit: Unit) -> Shape:
     drop_member(unit, organization, organization.management_id)
     for parts, _ in list(TRUSTED.all(unit, organization.id)):
         TRUSTED.delete(unit, *parts)
+    for _, row in list(UNITS.all(unit, organization.id)):
+        drop_unit(unit, organization.id, row.above[-1] if row.above else organization.root_id, row)
     ORGANIZATIONS.delete(unit, organization.id)
     return {}
