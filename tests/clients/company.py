@@ -151,7 +151,7 @@ class Company:
         request_id = answer["ResponseMetadata"]["RequestId"]
 
         def found() -> list[Record]:
-            return [each for each in self.records(account_id) if each["requestID"] == request_id]
+            return [each for each in self.records(account_id) if each.get("requestID") == request_id]
 
         [record] = until(found)
         return dict(record)
@@ -162,4 +162,4 @@ class Company:
             self.client("sts", self.admin if account_id == ACCOUNT else self.other).get_caller_identity(), account_id
         )
         request_id = answer["ResponseMetadata"]["RequestId"]
-        return request_id not in [each["requestID"] for each in self.records(account_id)]
+        return request_id not in [each.get("requestID") for each in self.records(account_id)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.clients.company import ARN, BUCKET, CLOUDTRAIL, NAME, Company
 from tests.clients.server_process import ACCOUNT
@@ -75,6 +77,38 @@ def test_accounts_come_and_go(company: Company) -> None:
     assert outside["ResponseMetadata"]["RequestId"] not in ids
     company.organizations.remove_account_from_organization(AccountId=member)
     assert member not in [each["Id"] for each in company.organizations.list_accounts()["Accounts"]]
+
+
+def test_a_closed_account_is_logged_on(company: Company) -> None:
+    """Nobody gets in any more, by key, session or role; what others do to what it owns is still its record."""
+    member, key = company.account()
+    boss, bucket = company.boss(member), f"closed-{member}"
+    theirs = company.client("s3", boss)
+    theirs.create_bucket(Bucket=bucket)
+    grant = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    theirs.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [grant]}))
+    closed = company.organizations.close_account(AccountId=member)
+    account = company.organizations.describe_account(AccountId=member)["Account"]
+    assert (account["Status"], account["State"]) == ("SUSPENDED", "CLOSED")
+    for credentials in (boss, key):
+        with pytest.raises(ClientError) as caught:
+            company.client("iam", credentials).list_users()
+        assert caught.value.response["Error"]["Code"] == "InvalidClientTokenId"
+        with pytest.raises(ClientError) as caught:
+            company.client("s3", credentials).list_buckets()
+        assert caught.value.response["Error"]["Code"] == "InvalidAccessKeyId"
+    with pytest.raises(ClientError) as caught:
+        company.enter(member)
+    assert caught.value.response["Error"]["Code"] == "AccessDenied"
+    with pytest.raises(company.organizations.exceptions.AccountAlreadyClosedException):
+        company.organizations.close_account(AccountId=member)
+    put = company.s3.put_object(Bucket=bucket, Key="left", Body=b"behind")
+    assert company.delivered(put, member)["recipientAccountId"] == member
+    assert company.delivered(closed, ACCOUNT)["requestParameters"] == {"accountId": member}
+    records = company.records(ACCOUNT)
+    [told] = [each for each in records if each["eventName"] == "CloseAccountResult"]
+    assert told["serviceEventDetails"]["closeAccountStatus"]["accountId"] == member
+    assert told["awsRegion"] == "us-east-1"
 
 
 def test_a_delegated_administrator(company: Company) -> None:

@@ -27,26 +27,27 @@ def service_event(
     resources: Sequence[Resource],
     answered: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
+    invoked_by: str = AWS_INTERNAL,
 ) -> bytes:
-    """The one line of it. `details` are serviceEventDetails, `answered` responseElements, `at` epoch seconds."""
+    """The one line of it, without `resources` if it is about none. `details` are serviceEventDetails, `answered`
+    responseElements, `at` epoch seconds, `invoked_by` who says so."""
     record: dict[str, Any] = {
         "eventVersion": EVENT_VERSION,
-        "userIdentity": {"accountId": account_id, "invokedBy": AWS_INTERNAL},
+        "userIdentity": {"accountId": account_id, "invokedBy": invoked_by},
         "eventTime": iso_second(int(at)),
         "eventSource": source,
         "eventName": name,
         "awsRegion": region,
-        "sourceIPAddress": AWS_INTERNAL,
-        "userAgent": AWS_INTERNAL,
+        "sourceIPAddress": invoked_by,
+        "userAgent": invoked_by,
         "requestParameters": None,
         "responseElements": dict(answered) if answered is not None else None,
         "eventID": uuid(),
         "readOnly": False,
-        "resources": [{"accountId": each.account_id, "type": each.type, "ARN": each.arn} for each in resources],
-        "eventType": "AwsServiceEvent",
-        "managementEvent": True,
-        "recipientAccountId": account_id,
     }
+    if resources:
+        record["resources"] = [{"accountId": each.account_id, "type": each.type, "ARN": each.arn} for each in resources]
+    record |= {"eventType": "AwsServiceEvent", "managementEvent": True, "recipientAccountId": account_id}
     if details is not None:
         record["serviceEventDetails"] = dict(details)
     record["eventCategory"] = "Management"

@@ -25,6 +25,8 @@ class Organization(Row, frozen=True):
     accounts: int = 1
     units: int = 0
     root_tags: Pairs = ()
+    closings: int = 0
+    """Accounts that it has closed; written with each, so that two at once are not counted as one."""
 
     @property
     def arn(self) -> str:

@@ -12,7 +12,7 @@ from hashlib import sha256
 from opentrail.call import ANONYMOUS, Call
 from opentrail.errors import AwsError
 from opentrail.server.forms import FormSigner
-from opentrail.services.identity import Credentials, find_credentials
+from opentrail.services.identity import Credentials, find_credentials, refuse_closed
 from opentrail.services.s3.directory_rules import STASH as EXPRESS
 from opentrail.services.s3.directory_rules import TOKEN_HEADER, open_session
 from opentrail.state import House, Unit
@@ -71,6 +71,7 @@ class Signer:
         try:
             if signed.service == "s3express" and TOKEN_HEADER in request.headers:
                 credentials = self._express(call, request.headers[TOKEN_HEADER], signed.access_key_id, where)
+                refuse_closed(unit, credentials.principal, s3=True)
             else:
                 credentials = find_credentials(unit, signed.access_key_id, signed.session_token, s3=s3)
         except AwsError as error:

@@ -19,6 +19,7 @@ import msgspec
 from opentrail.access.decide import NO_IDENTITY, Identity
 from opentrail.call import Principal
 from opentrail.errors import AwsError
+from opentrail.rows.closed_accounts import is_closed
 from opentrail.rows.iam import (
     ACCESS_KEYS,
     ACCOUNTS,
@@ -76,13 +77,13 @@ _IDENTITIES: dict[int, tuple[User | Role, _Dependencies, Identity]] = {}
 def find_credentials(unit: Unit, access_key_id: str, session_token: str, *, s3: bool = False) -> Credentials:
     """The secret and the principal of a key.
 
-    Raises AwsError: InvalidAccessKeyId 403 (S3) or InvalidClientTokenId 403 for a key that is unknown, inactive or
-    not the token's; InvalidToken 400 (S3) for a token that is none; ExpiredToken 400.
+    Raises AwsError: InvalidAccessKeyId 403 (S3) or InvalidClientTokenId 403 for a key that is unknown, inactive, of a
+    closed account or not the token's; InvalidToken 400 (S3) for a token that is none; ExpiredToken 400.
     """
     if session_token:
         return _temporary(unit, access_key_id, session_token, s3)
     key = ACCESS_KEYS.get(unit, access_key_id)
-    if key is None or not key.active:
+    if key is None or not key.active or is_closed(unit, key.account_id):
         raise _unknown(access_key_id, s3)
     holder = _holder(unit, key)
     if holder is None:
@@ -117,6 +118,12 @@ def principal_of(holder: User | Account, access_key_id: str = "") -> Principal:
     return Principal("IAMUser", account, holder.arn, holder.id, holder.name, access_key_id)
 
 
+def refuse_closed(unit: Unit, principal: Principal, *, s3: bool) -> None:
+    """Raise what an unknown key gets, for a session in a closed account."""
+    if is_closed(unit, principal.account_id):
+        raise _unknown(principal.access_key_id, s3)
+
+
 def _unknown(access_key_id: str, s3: bool) -> AwsError:
     if s3:
         message = "The AWS Access Key Id you provided does not exist in our records."
@@ -134,6 +141,7 @@ def _temporary(unit: Unit, access_key_id: str, session_token: str, s3: bool) -> 
     session = principal.session
     if session is None or principal.access_key_id != access_key_id or not _issuer_lives(unit, principal):
         raise _unknown(access_key_id, s3)
+    refuse_closed(unit, principal, s3=s3)
     if unit.now >= session.expires_at:
         message = "The provided token has expired." if s3 else "The security token included in the request is expired"
         raise AwsError("ExpiredToken", message, 400)

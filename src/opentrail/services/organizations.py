@@ -1,5 +1,5 @@
-"""Organizations: the organization, its accounts, the requests that made them; units, members, tags and trusted access have
-files of their own.
+"""Organizations: the organization, its accounts, the requests that made them; units, members, closing, tags and trusted
+access have files of their own.
 
 An account is made at once, so a request is SUCCEEDED or FAILED in the very answer. Deliberate differences: policies of
 organizations are not evaluated, so no policy type is on offer; an account made before e-mail addresses were asked for
@@ -32,6 +32,7 @@ from opentrail.rows.organizations import (
 from opentrail.service import Service
 from opentrail.services import (
     organizations_access,
+    organizations_closing,
     organizations_members,
     organizations_places,
     organizations_tags,
@@ -59,6 +60,7 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 
 service = Service("organizations")
 service.include(organizations_access.service)
+service.include(organizations_closing.service)
 service.include(organizations_members.service)
 service.include(organizations_places.service)
 service.include(organizations_tags.service)

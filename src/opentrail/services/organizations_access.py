@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
+from opentrail.rows.closed_accounts import CLOSED
 from opentrail.rows.iam import ACCOUNTS
 from opentrail.rows.organizations import (
     DELEGATES,
@@ -27,6 +28,7 @@ from opentrail.services.organizations_common import (
     invalid,
     managed_organization,
     read_list,
+    refuse_consolidated_billing,
     violation,
     watched_organization,
 )
@@ -48,8 +50,7 @@ def _service(call: Call) -> str:
 
 def _all_features(call: Call, unit: Unit) -> Organization:
     organization = managed_organization(call, unit)
-    if organization.feature_set != "ALL":
-        raise violation("ORGANIZATION_NOT_IN_ALL_FEATURES_MODE", "The organization must have all features enabled.")
+    refuse_consolidated_billing(organization)
     return organization
 
 
@@ -98,6 +99,11 @@ async def register_delegated_administrator(call: Call, unit: Unit) -> Shape:
         raise violation(
             "CANNOT_REGISTER_MASTER_AS_DELEGATED_ADMINISTRATOR",
             "You cannot register the management account as a delegated administrator.",
+        )
+    if CLOSED.get(unit, account_id) is not None:
+        raise violation(
+            "CANNOT_REGISTER_SUSPENDED_ACCOUNT_AS_DELEGATED_ADMINISTRATOR",
+            "You cannot register a suspended account as a delegated administrator.",
         )
     if TRUSTED.get(unit, organization.id, principal) is None:
         raise violation("SERVICE_ACCESS_NOT_ENABLED", "The service does not have trusted access.")

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
+from opentrail.rows.closed_accounts import is_closed
 from opentrail.rows.iam import Account
 from opentrail.rows.organizations import DELEGATES, MEMBERS, Member, Organization, Pairs, organization_of, way_of
 from opentrail.services.page_token import read_token, write_token
@@ -59,14 +60,16 @@ def find_member(unit: Unit, organization: Organization, account_id: str) -> Memb
 
 
 def account_shape(unit: Unit, organization: Organization, account: Account, member: Member) -> Shape:
-    """An account as the organization shows it."""
+    """An account as the organization shows it. Source of the states: Organizations user guide, "Monitor the state of your
+    AWS accounts"; CloseAccount for the older `Status`."""
+    closed = is_closed(unit, account.account_id)
     return {
         "Id": account.account_id,
         "Arn": organization.account_arn(account.account_id),
         "Email": account.email or None,
         "Name": account.name,
-        "Status": "ACTIVE",
-        "State": "ACTIVE",
+        "Status": "SUSPENDED" if closed else "ACTIVE",
+        "State": "CLOSED" if closed else "ACTIVE",
         "Paths": [organization.path(*way_of(unit, organization, member), account.account_id)],
         "JoinedMethod": member.joined_method,
         "JoinedTimestamp": member.joined_at,
@@ -76,6 +79,12 @@ def account_shape(unit: Unit, organization: Organization, account: Account, memb
 def violation(reason: str, message: str) -> AwsError:
     """ConstraintViolationException with one of AWS's reasons."""
     return AwsError("ConstraintViolationException", message, 400, Reason=reason)
+
+
+def refuse_consolidated_billing(organization: Organization) -> None:
+    """ConstraintViolationException for what takes all features."""
+    if organization.feature_set != "ALL":
+        raise violation("ORGANIZATION_NOT_IN_ALL_FEATURES_MODE", "The organization must have all features enabled.")
 
 
 def invalid(reason: str, message: str) -> AwsError:

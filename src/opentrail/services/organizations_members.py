@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
+from opentrail.rows.closed_accounts import CLOSED
 from opentrail.rows.iam import ACCOUNTS, account_of_email
 from opentrail.rows.organization_tree import UNITS, drop_unit
 from opentrail.rows.organizations import (
@@ -49,6 +50,8 @@ INVITATION_SECONDS = 15 * 86_400.0
 """How long an invitation can be accepted."""
 INVITATIONS_MAX = 1_000
 """Invitations that an organization has made and an account has got, answered ones included: as many as are listed."""
+CLOSED_SECONDS = 90 * 86_400.0
+"""How long a closed account stays in its organization at the least."""
 
 service = Service("organizations")
 
@@ -273,6 +276,10 @@ def _let_go(unit: Unit, organization: Organization, account_id: str) -> None:
             "CANNOT_REMOVE_DELEGATED_ADMINISTRATOR_FROM_ORG",
             "You can't remove an account that is a delegated administrator of a service.",
         )
+    closed = CLOSED.get(unit, account_id)
+    if closed is not None and unit.now < closed.at + CLOSED_SECONDS:
+        message = f"A closed account stays in its organization for {CLOSED_SECONDS // 86_400:.0f} days."
+        raise violation("ACCOUNT_CANNOT_LEAVE_ORGANIZATION", message)
     drop_member(unit, organization, account_id)
     ORGANIZATIONS.put(unit, replace(organization, accounts=organization.accounts - 1), organization.id)
 

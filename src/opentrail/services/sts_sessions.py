@@ -13,6 +13,7 @@ from opentrail.access.decide import NO_IDENTITY, decide
 from opentrail.access.refusal import refusal
 from opentrail.call import Access, Issuer, Principal, Session, Shape
 from opentrail.errors import AwsError
+from opentrail.rows.closed_accounts import is_closed
 from opentrail.rows.iam import ROLES, Role, new_key_id, new_secret
 from opentrail.services.iam_common import when
 from opentrail.services.identity import issue_token
@@ -24,10 +25,12 @@ _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):role/(?:.*/)?([^/]+)", re.
 
 
 def find_role_by_arn(unit: Unit, arn: str) -> Role | None:
-    """The role with this very ARN, in any account."""
+    """The role with this very ARN, in any account that is not closed."""
     found = _ROLE_ARN.fullmatch(arn)
     role = ROLES.get(unit, found[1], found[2].lower()) if found else None
-    return role if role is not None and role.arn == arn else None
+    if role is None or role.arn != arn or is_closed(unit, role.account_id):
+        return None
+    return role
 
 
 def assumed(unit: Unit, role: Role, name: str, session: Session, invoked_by: str = "") -> Principal:
