@@ -16,7 +16,6 @@ from opentrail.stores import (
     history_file,
     history_frames,
     history_lists,
-    history_search,
     history_segments,
     history_tables,
     history_upkeep,
@@ -316,7 +315,6 @@ def test_a_file_that_is_only_being_made_is_read_when_it_is_made(index, tmp_path)
 
 
 def test_a_common_word_is_asked_for_in_few_volumes_only(index, monkeypatch):
-    monkeypatch.setattr(history_search, "VOLUMES_ASKED_FIRST", 4)
     for seq in range(1, 40):
         add(index, (seq, record(f"Call{seq % 5}", T + seq)))
     asked = []

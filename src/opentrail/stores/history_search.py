@@ -31,8 +31,11 @@ PROBED_MAX = 512
 """Ranks that are looked for one by one in another list; more are intersected as sets."""
 WORDS_MAX = 1_000
 """Words that a pattern may stand for."""
-VOLUMES_ASKED_FIRST, VOLUMES_ASKED_MAX = 16, 256
-"""Volumes that are asked in one go for the segments that have a word."""
+VOLUMES_ASKED_FIRST, VOLUMES_ASKED_OF_SCARCE, VOLUMES_ASKED_MAX = 4, 16, 256
+"""Volumes that are asked in one go for the segments that have a word: of words that most segments have, the first few are
+enough for a page."""
+SCARCE = frozenset("dqkKru")
+"""Kinds of words that a segment most likely has not."""
 FEW = 16
 """Segments that are opened at once rather than looked at further."""
 _HIGHEST = "\U0010ffff"
@@ -107,7 +110,8 @@ class Shelf:
         volumes = list(filter(asked.may_be_in, self._memory.volumes))
         by_id = self._memory.by_id
         passed: list[SegmentRow] = []
-        start, size = 0, VOLUMES_ASKED_FIRST
+        scarce = any(word[0] in SCARCE for group in asked.groups for word in group)
+        start, size = 0, VOLUMES_ASKED_OF_SCARCE if scarce else VOLUMES_ASKED_FIRST
         while start < len(volumes):
             found = self._having_all(asked.groups, volumes[start : start + size])
             passed += filter(asked.may_be_in, [by_id[segment] for segment in found])
