@@ -205,7 +205,7 @@ class PostgresLedger:
             for key, found in rows.items():
                 if self._overlay.get(key, _MISSING) is found and (found is not None or not self._written_later(key)):
                     del self._overlay[key]
-                    self._cache.add(key, found)
+                    self._cache.settle(key, found)
         for seq, _, _, done in settled:
             if not done.done():
                 done.set_result(seq)

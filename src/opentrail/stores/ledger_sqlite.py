@@ -290,7 +290,7 @@ class SqliteLedger:
         for key, found in batch.rows.items():
             if overlay.get(key, _MISSING) is found and (found is not None or not self._written_later(key)):
                 del overlay[key]
-                cache.add(key, found)
+                cache.settle(key, found)
         self._tail.add(batch.lines)
         self._head = last
         self._pending_count -= len(batch.waiting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 
 from opentrail.ports import Key, Versioned
 
@@ -15,14 +15,14 @@ ROW_OVERHEAD_BYTES = 400
 
 
 class RowCache:
-    """Rows read or written lately, absent ones included. Goes round like a clock: a row that was hit since the hand last
-    passed it gets another round, so that a hit costs no more than a set insertion."""
+    """Rows read or written lately, rows that were looked for in vain included. Goes round like a clock: a row that was hit
+    since the hand last passed it gets another round, so that a hit costs no more than a set insertion."""
 
     def __init__(self) -> None:
-        self.rows: dict[Key, Versioned | None] = {}
+        self.rows: OrderedDict[Key, Versioned | None] = OrderedDict()
+        """In the order in which the hand comes to them."""
         self.hits: set[Key] = set()
         """Keys hit since the hand last passed them. Whoever reads `rows` by himself adds to it."""
-        self._round: deque[Key] = deque()
         self._bytes = 0
 
     def add(self, key: Key, found: Versioned | None) -> None:
@@ -32,25 +32,30 @@ class RowCache:
             return
         if key in self.rows:
             self._bytes -= _weight(key, self.rows[key])
-        else:
-            self._round.append(key)
         self.rows[key] = found
         self._bytes += _weight(key, found)
         while self._bytes > CACHE_BYTES_MAX:
             self._turn()
 
     def _turn(self) -> None:
-        key = self._round.popleft()
+        key = next(iter(self.rows))
         if key in self.hits:
             self.hits.discard(key)
-            self._round.append(key)
+            self.rows.move_to_end(key)
         else:
             self._bytes -= _weight(key, self.rows.pop(key))
+
+    def settle(self, key: Key, written: Versioned | None) -> None:
+        """What was written is durable. A deleted row is not kept as absent: most are data that was replaced, which nobody
+        asks for again."""
+        if written is None:
+            self.forget(key)
+        else:
+            self.add(key, written)
 
     def forget(self, key: Key) -> None:
         """Drop what is known of a key."""
         if key in self.rows:
-            self._round.remove(key)
             self.hits.discard(key)
             self._bytes -= _weight(key, self.rows.pop(key))
 
