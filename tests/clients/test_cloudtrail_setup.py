@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.clients.server_process import ACCOUNT, OTHER_KEY, OTHER_SECRET, REGION, ServerProcess
-from tests.clients.trail_log import log_bucket_policy
+from tests.clients.trail_log import TrailLog, log_bucket_policy
 from tests.clients.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -67,6 +67,33 @@ def test_the_cli_chooses_what_is_logged(server: ServerProcess, s3: Any, cloudtra
     with pytest.raises(cloudtrail.exceptions.InvalidEventSelectorsException):
         cloudtrail.put_event_selectors(TrailName=name, EventSelectors=[nothing])
     cloudtrail.delete_trail(Name=name)
+
+
+def test_the_event_configuration_of_a_trail(server: ServerProcess, cloudtrail: Any, trail: TrailLog) -> None:
+    """A trail's records are of one size and never enriched; who asks for it is told so, and log files stay as they are."""
+    shown = json.loads(server.aws("cloudtrail", "get-event-configuration", "--trail-name", trail.name))
+    assert shown == {"TrailARN": trail.arn, "AggregationConfigurations": []}
+    asked = [{"Type": "RequestContext", "Equals": ["aws:PrincipalArn"]}]
+    given = ("--trail-name", trail.name, "--max-event-size", "Large", "--context-key-selectors", json.dumps(asked))
+    said = server.aws("cloudtrail", "put-event-configuration", *given, status=255)
+    assert "InvalidParameterCombinationException" in said
+    summaries = [{"EventCategory": "Data", "Templates": ["API_ACTIVITY"]}]
+    for refused, code in (
+        ({"TrailName": trail.name, "AggregationConfigurations": summaries}, "NotImplemented"),
+        ({"EventDataStore": "store"}, "EventDataStoreNotFoundException"),
+        ({}, "InvalidParameterCombinationException"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            cloudtrail.put_event_configuration(**refused)
+        assert caught.value.response["Error"]["Code"] == code
+    taken = trail.of(cloudtrail.put_event_configuration(TrailName=trail.name, MaxEventSize="Standard"))
+    assert taken["requestParameters"] == {"trailName": trail.name, "maxEventSize": "Standard"}
+    assert taken["responseElements"] == {"trailARN": trail.arn, "aggregationConfigurations": []}
+    [told] = trail.find(eventName="PutEventConfiguration", errorCode="InvalidParameterCombinationException")[:1]
+    assert told["requestParameters"]["contextKeySelectors"] == [
+        {"type": "RequestContext", "equals": ["aws:PrincipalArn"]}
+    ]
+    assert not any("eventContext" in each for each in trail.records)
 
 
 def test_a_bucket_where_the_requester_pays_takes_no_log_files(s3: Any, cloudtrail: Any, bucket: str, name: str) -> None:

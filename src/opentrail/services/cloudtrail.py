@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from opentrail.service import Service
 from opentrail.services import (
+    cloudtrail_event_configuration,
     cloudtrail_events,
     cloudtrail_insights,
     cloudtrail_logging,
@@ -19,6 +20,7 @@ FAMILIES = (
     cloudtrail_logging,
     cloudtrail_events,
     cloudtrail_insights,
+    cloudtrail_event_configuration,
     cloudtrail_tags,
     cloudtrail_policies,
     cloudtrail_organization,

@@ -128,6 +128,15 @@ def check_tag_count(tags: dict[str, str]) -> dict[str, str]:
     return tags
 
 
+def check_addressed(trail: str | None, store: str | None) -> None:
+    """Of operations on either a trail or an event data store: raises InvalidParameterCombinationException unless one of them
+    is given, and EventDataStoreNotFoundException for the latter: they are not built, so there is none of any name."""
+    if bool(store) == bool(trail):
+        raise AwsError("InvalidParameterCombinationException", "Give either a trail or an event data store.")
+    if store:
+        raise AwsError("EventDataStoreNotFoundException", f"There is no event data store {store}.")
+
+
 def check_resource_arn(given: str) -> None:
     """Raises what AddTags, RemoveTags and ListTags give for what is no trail ARN."""
     other = _OTHER_ARN.fullmatch(given)

@@ -16,6 +16,7 @@ from opentrail.errors import AwsError
 from opentrail.record.insight import CALL_RATE, INSIGHT_TYPES
 from opentrail.rows.cloudtrail import TrailConfig
 from opentrail.service import Service
+from opentrail.services.cloudtrail_checks import check_addressed
 from opentrail.services.cloudtrail_find import config_of, find_own_trail, find_trail, guard_trail
 from opentrail.services.cloudtrail_trails import save
 from opentrail.state import Unit
@@ -27,7 +28,7 @@ service = Service("cloudtrail")
 
 @service.guard("PutInsightSelectors", "GetInsightSelectors")
 def guard_trail_named(call: Call, unit: Unit) -> list[Access]:
-    _check_addressed(call)
+    check_addressed(call.input.get("TrailName"), call.input.get("EventDataStore"))
     return guard_trail("TrailName", call)
 
 
@@ -51,15 +52,6 @@ async def get_insight_selectors(call: Call, unit: Unit) -> Shape:
         message = f"Trail {config.name} does not have Insights enabled. Edit the trail settings to enable Insights, "
         raise AwsError("InsightNotEnabledException", message + "and then try the operation again.")
     return {"TrailARN": config.arn, "InsightSelectors": list(config.insight_selectors)}
-
-
-def _check_addressed(call: Call) -> None:
-    """Event data stores are not built: there is none of any name."""
-    store = call.input.get("EventDataStore")
-    if bool(store) == bool(call.input.get("TrailName")):
-        raise AwsError("InvalidParameterCombinationException", "Give either a trail or an event data store.")
-    if store:
-        raise AwsError("EventDataStoreNotFoundException", f"There is no event data store {store}.")
 
 
 def _checked(given: Sequence[Mapping[str, Any]]) -> tuple[Shape, ...]:
