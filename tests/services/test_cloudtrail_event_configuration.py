@@ -36,6 +36,7 @@ async def test_a_trail_has_the_empty_configuration(given):
     [
         ({"MaxEventSize": "Large"}, "InvalidParameterCombinationException"),
         ({"MaxEventSize": "Large", "ContextKeySelectors": [TAGS, KEYS]}, "InvalidParameterCombinationException"),
+        ({"MaxEventSize": "Huge"}, "InvalidParameterException"),
         ({"ContextKeySelectors": [KEYS]}, "InvalidParameterCombinationException"),
         (
             {"AggregationConfigurations": [{"EventCategory": "Data", "Templates": ["API_ACTIVITY"]}]},

@@ -18,8 +18,8 @@ from opentrail.services.cloudtrail_checks import check_addressed
 from opentrail.services.cloudtrail_find import find_own_trail, find_trail, guard_trail
 from opentrail.state import Unit
 
-STANDARD = "Standard"
-"""The size that events of trails have (256 KB, `record.limits.EVENT_MAX`)."""
+STANDARD, LARGE = "Standard", "Large"
+"""Sizes of events: 256 KB (`record.limits.EVENT_MAX`), which those of trails have, and 1 MB."""
 
 service = Service("cloudtrail")
 
@@ -34,7 +34,10 @@ def guard_trail_named(call: Call, unit: Unit) -> list[Access]:
 async def put_event_configuration(call: Call, unit: Unit) -> Shape:
     """Take what a trail has anyway (no aggregation, events of standard size); refuse the rest."""
     trail = find_own_trail(call.input["TrailName"], call, unit)
-    if call.input.get("MaxEventSize", STANDARD) != STANDARD or call.input.get("ContextKeySelectors"):
+    size = call.input.get("MaxEventSize") or STANDARD
+    if size not in (STANDARD, LARGE):
+        raise AwsError("InvalidParameterException", f"MaxEventSize is {STANDARD} or {LARGE}.")
+    if size == LARGE or call.input.get("ContextKeySelectors"):
         raise AwsError(
             "InvalidParameterCombinationException",
             "Event size and context key selectors can be configured for event data stores only, not for a trail.",
