@@ -113,6 +113,36 @@ def test_damage_is_named_and_nothing_else_is_lost(tmp_path):
     assert "imported 10 events from 1 files" in run(tmp_path / "logs", tmp_path / "data").stdout
 
 
+def test_what_cannot_be_looked_at_is_named_not_passed_over(tmp_path, monkeypatch):
+    logs = tmp_path / "logs"
+    layout(logs)
+    Path(os.fsdecode(os.fsencode(logs) + b"/\xff.json")).write_bytes(b"{}")
+    with monkeypatch.context() as there:  # a folder deeper than a path can tell: nobody can list it, not even root
+        there.chdir(logs)
+        for _ in range(18):
+            os.mkdir("d" * 250)
+            os.chdir("d" * 250)
+    told = run(logs, tmp_path / "data")
+    assert "imported 80 events from 8 files" in told.stdout
+    assert told.exit_code == 1
+    assert "NOT taken, or not whole: 2 files" in told.stderr
+    assert "its name is no UTF-8" in told.stderr
+    assert "the folder cannot be listed: File name too long" in told.stderr
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    (tmp_path / "x.json").write_bytes(log_file([event(0)]))
+    os.mkfifo(tmp_path / "pipe.json")
+    assert [file.name for file in listed(LocalFiles(tmp_path))] == [str(tmp_path / "x.json")]
+
+
+def test_digests_are_passed_over_wherever_they_lie(tmp_path):
+    (tmp_path / "x.json").write_bytes(log_file([event(0)]))
+    name = "111122223333_CloudTrail-Digest_us-east-1_t_us-east-1_20261121T143000Z.json.gz"
+    (tmp_path / name).write_bytes(gzip.compress(b'{"awsAccountId":"1"}'))
+    assert [file.name for file in listed(LocalFiles(tmp_path))] == [str(tmp_path / "x.json")]
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [

@@ -32,6 +32,12 @@ def test_a_record_a_line():
     assert records_in(lines[0]) == lines[:1]
 
 
+def test_a_record_without_a_time_does_not_hide_the_lines_around_it():
+    lines = [json.dumps(event(0)).encode(), b'{"eventName":"X"}', json.dumps(event(1)).encode()]
+    assert records_in(b"\n".join(lines)) == lines
+    assert records_in(b"\n".join([lines[1], lines[0]])) == [lines[1], lines[0]]
+
+
 def test_an_empty_log_file_holds_nothing():
     assert records_in(log_file([])) == []
 
@@ -54,6 +60,7 @@ WHOLE = log_file([event(n) for n in range(200)])
         (b'{"configurationItems":[]}', "no list of Records"),
         (b'{"Records":[{"a":1},]}', "no JSON"),
         (b'{"a":1}\n{"b":2}', "no list of Records"),
+        (b'{"eventTime":"2026-11-20T10:00:00Z"}\n{"eventTime":"2026-', "record 2 of it, one a line, is no JSON"),
         (b"[" * 100_000, "no JSON|no list"),
         (b'{"Records":' + b"[" * 100_000, "no JSON"),
         (b'{"Records":["' + b"x" * (1 << 20) + b'"]}', "record of it is larger"),

@@ -53,7 +53,11 @@ class Outcome:
             for file in done.batch.files
             if file.unusable
         ]
-        for name, reason in [*done.skipped, *partly]:
+        self.skip([*done.skipped, *partly])
+
+    def skip(self, named: Sequence[tuple[str, str]]) -> None:
+        """Count and name what was not taken, or not whole."""
+        for name, reason in named:
             self.skipped_count += 1
             if len(self.skipped) < NAMED_MAX:
                 self.skipped.append(f"{shown(name)}: {shown(reason)}")
@@ -122,7 +126,7 @@ def _listed(source: Source, place: str) -> list[LogFile]:
             files = listed(source)
         except TooMany as error:
             raise CannotDo(f"there are more than {FILES_MAX:,} files; import a folder of it at a time") from error
-    if not files:
+    if not files and not source.missed:
         raise CannotDo(f"there are no log files in {place} (*.json, *.json.gz)")
     return files
 
@@ -142,6 +146,7 @@ def _store(data_dir: Path) -> ImportStore:
 def _import(store: ImportStore, source: Source, files: Sequence[LogFile], data_dir: Path) -> Outcome:
     """Take every file, with a bar on standard error where that is a terminal."""
     outcome = Outcome()
+    outcome.skip(source.missed)
     console = Console(stderr=True)
     columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TextColumn("{task.description}"))
     progress = Progress(

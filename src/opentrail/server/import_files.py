@@ -54,16 +54,25 @@ def _reason(error: Exception) -> str:
 
 
 def _lines(text: bytes) -> list[bytes] | None:
-    """The records of a file that has one a line (JSON Lines); None if it is something else."""
+    """The records of a file that has one a line (JSON Lines); None if it is something else.
+
+    A file whose first line is a record is meant as one: a line of it that is no object makes the file Unreadable.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
-    if not lines or not all(line.startswith(b"{") and len(line) <= RECORD_MAX for line in lines):
-        return None
     decode = msgspec.json.Decoder(_Line).decode
-    try:
-        told = [decode(line) for line in lines]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return lines if all(line.eventTime for line in told) else None
+    told = False
+    for number, line in enumerate(lines):
+        try:
+            told = bool(decode(line).eventTime) or told
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            if not told:
+                return None
+            raise Unreadable(f"record {number + 1:,} of it, one a line, is no JSON object: {error}") from error
+        if len(line) > RECORD_MAX:
+            if not told:
+                return None
+            raise Unreadable(f"a record of it is larger than {RECORD_MAX:,} bytes")
+    return lines if told else None
 
 
 class _Line(msgspec.Struct):

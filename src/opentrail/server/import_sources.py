@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from opentrail.server.import_files import FILE_MAX, Unreadable
 
 FILES_MAX = 5_000_000
 """Files of one import: their names are held in memory."""
+MISSED_MAX = 1_000
+"""Folders and files that are named because they could not be looked at."""
 ENDINGS = (".json.gz", ".json", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 _STAMP = re.compile(r"_(\d{8}T\d{4}Z)_", re.ASCII)
 _LOGS = re.compile(r"/CloudTrail(?:-Insight|-NetworkActivity)?/")
@@ -43,6 +46,9 @@ class TooMany(Exception):
 class Source(Protocol):
     """A place where log files lie."""
 
+    missed: list[tuple[str, str]]
+    """(name, reason) of what could not even be looked at while the files were listed, MISSED_MAX at the most."""
+
     def files(self) -> Iterator[LogFile]:
         """Every file that may hold records, in any order."""
         ...
@@ -64,7 +70,7 @@ def listed(source: Source) -> list[LogFile]:
 
 def may_hold_records(name: str) -> bool:
     """By its name: no digest, and nothing that another service put beside CloudTrail's files (`AWSLogs/…/Config/`)."""
-    if not name.endswith(ENDINGS) or "/CloudTrail-Digest/" in name:
+    if not name.endswith(ENDINGS) or "/CloudTrail-Digest/" in name or "_CloudTrail-Digest_" in name.rpartition("/")[2]:
         return False
     return "AWSLogs/" not in name or _LOGS.search(name) is not None
 
@@ -80,25 +86,41 @@ class LocalFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
+        self.missed: list[tuple[str, str]] = []
 
     def files(self) -> Iterator[LogFile]:
         for path in self._paths():
             name = str(path)
             try:
                 status = path.stat()
-            except OSError:
+            except FileNotFoundError:
                 continue  # gone since it was listed, or a link to nowhere
-            yield LogFile(stamp_of(name), name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+            except OSError as error:
+                self._miss(name, f"it cannot be read: {error.strerror or error}")
+                continue
+            if stat.S_ISREG(status.st_mode):  # a pipe's end may never come
+                yield LogFile(stamp_of(name), name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
 
     def _paths(self) -> Iterable[Path]:
         if self._root.is_file():
             yield self._root
             return
-        for folder, _, names in os.walk(self._root):
+        for folder, _, names in os.walk(self._root, onerror=self._miss_folder):
             for name in names:
                 path = Path(folder, name)
-                if may_hold_records(str(path)) and _encodable(str(path)):
+                if not may_hold_records(str(path)):
+                    continue
+                if _encodable(str(path)):
                     yield path
+                else:
+                    self._miss(str(path), "its name is no UTF-8")
+
+    def _miss_folder(self, error: OSError) -> None:
+        self._miss(str(error.filename), f"the folder cannot be listed: {error.strerror or error}")
+
+    def _miss(self, name: str, reason: str) -> None:
+        if len(self.missed) < MISSED_MAX:
+            self.missed.append((name, reason))
 
     def read(self, file: LogFile) -> bytes:
         if file.size > FILE_MAX:
@@ -118,6 +140,7 @@ class BucketLogs:
 
     def __init__(self, client: Client, bucket: str, prefix: str) -> None:
         self._client, self._bucket, self._prefix = client, bucket, prefix
+        self.missed: list[tuple[str, str]] = []
         self._own = threading.local()
 
     def files(self) -> Iterator[LogFile]:
