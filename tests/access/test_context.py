@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from opentrail.access.context import KEYS, RequestContext
+from opentrail.access.context import KEYS, OrganizationPlace, RequestContext
 from opentrail.call import ANONYMOUS, HttpRequest, Tls
 from tests.access.world import HOME, ROLE_ARN, ROOT, SERVICE, USER, USER_ARN, federated, role_session
 
@@ -65,6 +65,23 @@ def test_of_root_anonymous_and_a_service():
     assert service["aws:principalisawsservice"] == ("true",)
     assert service["aws:securetransport"] == ("true",)
     assert "aws:sourceip" not in service
+
+
+def test_of_an_organization():
+    request = HttpRequest("GET", "/", "", {}, None, "192.0.2.7", None)  # type: ignore[arg-type]
+    here = OrganizationPlace("o-1", "o-1/r-1/ou-1/", "111111111111")
+    places = {HOME: here}.get
+    found = RequestContext(USER, request, "eu-central-1", NOW, places)
+    assert found["aws:principalorgid"] == ("o-1",)
+    assert found["aws:principalorgpaths"] == ("o-1/r-1/ou-1/",)
+    assert found["aws:principalorgmasteraccount"] == ("111111111111",)
+    assert "aws:sourceorgid" not in found
+    service = RequestContext(replace(SERVICE, source_account=HOME), request, "eu-central-1", NOW, places)
+    assert service["aws:sourceorgid"] == ("o-1",)
+    assert service["aws:sourceorgpaths"] == ("o-1/r-1/ou-1/",)
+    assert "aws:principalorgid" not in service
+    assert "aws:principalorgid" not in RequestContext(ANONYMOUS, request, "eu-central-1", NOW, places)
+    assert "aws:principalorgid" not in context(USER)
 
 
 def test_keys_are_lower_case():

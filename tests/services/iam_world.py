@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from opentrail.call import Access, Call, HttpRequest, Principal, Shape, Tls
 from opentrail.errors import AwsError
 from opentrail.model.facts import resource_arn
 from opentrail.model.load import Models, load_models
+from opentrail.rows.organizations import place_of
 from opentrail.services import iam, sts
 from opentrail.services.accounts import create_account
 from opentrail.services.identity import find_credentials, identity_of
@@ -68,7 +69,7 @@ class World:
         validate(model, "query", given)
         unit = new_unit(self.house)
         for question in self._questions(call, unit):
-            context = RequestContext(who, request, "us-east-1", unit.now)
+            context = RequestContext(who, request, "us-east-1", unit.now, partial(place_of, unit))
             decision = decide(who, identity_of(unit, who), question, context)
             if not decision.allowed:
                 raise refusal(decision, who, question)

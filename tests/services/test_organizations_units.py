@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from opentrail.rows.organizations import MEMBERS, ORGANIZATIONS, Member, organiz
 from opentrail.services import organizations, organizations_places
 from opentrail.services.organizations_units import UNIT_DEPTH_MAX, UNITS_MAX
 from tests.fakes.house import commit, new_unit
-from tests.services.iam_world import ACCOUNT, OTHER, OTHER_ROOT, SERVICES, World, allow, refused
+from tests.services.iam_world import ACCOUNT, OTHER, OTHER_ROOT, SERVICES, World, allow, policy, refused
 
 SERVICES.setdefault("organizations", organizations.service)
 NOBODY = "333333333333"
@@ -297,6 +298,48 @@ async def test_tags_of_root_unit_and_account(world):
             await ask(world, "TagResource", ResourceId=resource, Tags=[{"Key": "aws:x", "Value": ""}])
         with refused("InvalidInputException", 400):
             await ask(world, "UntagResource", ResourceId=resource, TagKeys=["AWS:x"])
+
+
+@pytest.mark.parametrize(
+    ("key", "inside"),
+    [
+        ({"StringEquals": {"aws:PrincipalOrgID": "${organization}"}}, (True, True)),
+        ({"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": "${path}*"}}, (True, False)),
+        ({"ForAnyValue:StringEquals": {"aws:PrincipalOrgPaths": "${organization}/${root}/"}}, (False, True)),
+        ({"StringEquals": {"aws:PrincipalOrgMasterAccount": ACCOUNT}}, (True, True)),
+        ({"StringEquals": {"aws:ResourceOrgID": "${aws:PrincipalOrgID}"}}, (True, True)),
+        ({"ForAnyValue:StringLike": {"aws:ResourceOrgPaths": "${path}*"}}, (False, False)),
+    ],
+)
+async def test_conditions_ask_where_an_account_stands(world, key, inside):
+    """A role of the management account, entered by a member out of a unit, and again out of the root."""
+    await join(world)
+    made = await make(world, "made")
+    member = await world.user("member", allow("sts:AssumeRole"), root=OTHER_ROOT)
+    text = json.dumps(key)
+    values = {"${path}": made["Path"], "${root}": world.root, "${organization}": made["Path"].split("/")[0]}
+    for name, value in values.items():
+        text = text.replace(name, value)
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": OTHER},
+        "Action": "sts:AssumeRole",
+        "Condition": json.loads(text),
+    }
+    role = await world.iam("CreateRole", RoleName="r", AssumeRolePolicyDocument=policy(statement))
+    place = world.root
+    for goal, let_in in ((made["Id"], inside[0]), (world.root, inside[1])):
+        await move(world, place, goal)
+        place = goal
+        given = {"RoleArn": role["Role"]["Arn"], "RoleSessionName": "in"}
+        if let_in:
+            await world.sts("AssumeRole", who=member, **given)
+        else:
+            with refused("AccessDenied", 403):
+                await world.sts("AssumeRole", who=member, **given)
+    await ask(world, "LeaveOrganization", who=OTHER_ROOT)
+    with refused("AccessDenied", 403):
+        await world.sts("AssumeRole", who=member, **given)
 
 
 async def test_nothing_comes_into_a_unit_that_is_being_deleted(world):

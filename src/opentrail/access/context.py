@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from opentrail.call import HttpRequest, Principal, VpcEndpoint
 
@@ -25,12 +26,33 @@ def iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+class OrganizationPlace(NamedTuple):
+    """Where an account stands: its organization's id, the path to what it stands in (`o-…/r-…/ou-…/`), and the management
+    account."""
+
+    id: str
+    path: str
+    management_id: str
+
+
+Places = Callable[[str], OrganizationPlace | None]
+"""Given an account's id: where it stands; None in no organization."""
+
+
+def nowhere(_account_id: str) -> None:
+    """The `Places` of one who knows no organizations."""
+
+
 class RequestContext(Mapping[str, tuple[str, ...]]):
-    """Global keys (lower case) of a request as a mapping. `now` is epoch seconds."""
+    """Global keys (lower case) of a request as a mapping. `now` is epoch seconds; `places` is asked when a policy asks for
+    organizations."""
 
-    __slots__ = ("now", "principal", "region", "request")
+    __slots__ = ("now", "places", "principal", "region", "request")
 
-    def __init__(self, principal: Principal, request: HttpRequest, region: str, now: float) -> None:
+    def __init__(
+        self, principal: Principal, request: HttpRequest, region: str, now: float, places: Places = nowhere
+    ) -> None:
+        self.places = places
         self.principal = principal
         self.request = request
         self.region = region
@@ -84,6 +106,23 @@ def _principal_arn(context: RequestContext) -> str | None:
 
 def _account(context: RequestContext) -> str | None:
     return None if context.principal.type in ("Anonymous", "AWSService") else context.principal.account_id
+
+
+def _organization(
+    account: Callable[[RequestContext], str | None], member: Callable[[OrganizationPlace], str]
+) -> Callable[[RequestContext], str | None]:
+    """What is told of the organization of an account of the request."""
+
+    def read(context: RequestContext) -> str | None:
+        account_id = account(context)
+        place = context.places(account_id) if account_id else None
+        return None if place is None else member(place)
+
+    return read
+
+
+def _source_account(context: RequestContext) -> str | None:
+    return context.principal.source_account or None
 
 
 def _userid(context: RequestContext) -> str | None:
@@ -143,14 +182,19 @@ KEYS: dict[str, Callable[[RequestContext], str | None]] = {
     "aws:principalarn": _principal_arn,
     "aws:principalisawsservice": _is_service,
     "aws:principalservicename": _service_name,
+    "aws:principalorgid": _organization(_account, lambda place: place.id),
+    "aws:principalorgmasteraccount": _organization(_account, lambda place: place.management_id),
+    "aws:principalorgpaths": _organization(_account, lambda place: place.path),
     "aws:principaltype": lambda context: _PRINCIPAL_TYPES[context.principal.type],
     "aws:referer": lambda context: context.request.headers.get("referer"),
     "aws:requestedregion": lambda context: context.region or None,
     "aws:securetransport": _secure,
-    "aws:sourceaccount": lambda context: context.principal.source_account or None,
+    "aws:sourceaccount": _source_account,
     "aws:sourcearn": lambda context: context.principal.source_arn or None,
     "aws:sourceidentity": _source_identity,
     "aws:sourceip": _source_ip,
+    "aws:sourceorgid": _organization(_source_account, lambda place: place.id),
+    "aws:sourceorgpaths": _organization(_source_account, lambda place: place.path),
     "aws:sourcevpc": _endpoint(lambda endpoint: endpoint.vpc_id),
     "aws:sourcevpce": _endpoint(lambda endpoint: endpoint.id),
     "aws:tokenissuetime": _issued,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from opentrail.access.acl import admits_account, admits_group, canonical_id
+from opentrail.access.context import RequestContext
 from opentrail.access.document import Verdict
 from opentrail.access.policy import compile_policy
 from opentrail.access.principals import Naming
@@ -92,7 +93,15 @@ class Facts:
             return self._tag(key[len("aws:principaltag/") :])
         if key == "aws:resourceaccount" and self.question.resource_account:
             return (self.question.resource_account,)
-        return None
+        return self._of_organization(key) if key.startswith("aws:resourceorg") else None
+
+    def _of_organization(self, key: str) -> tuple[str, ...] | None:
+        """`aws:ResourceOrgID` and `aws:ResourceOrgPaths`, of the account that owns the resource."""
+        account_id, context = self.question.resource_account, self.context
+        place = context.places(account_id) if account_id and isinstance(context, RequestContext) else None
+        if place is None:
+            return None
+        return {"aws:resourceorgid": (place.id,), "aws:resourceorgpaths": (place.path,)}.get(key)
 
     def _tag(self, name: str) -> tuple[str, ...] | None:
         session = self.principal.session

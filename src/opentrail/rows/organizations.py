@@ -7,6 +7,7 @@ a member's calls from the one that made it a member to the one that ended it. Kn
 
 from __future__ import annotations
 
+from opentrail.access.context import OrganizationPlace
 from opentrail.ports import Key
 from opentrail.rows.organization_tree import UNITS, leave
 from opentrail.state import Row, Table, Unit
@@ -153,6 +154,16 @@ def way_of(unit: Unit, organization: Organization, member: Member) -> tuple[str,
     """The units that a member stands in, the outermost first."""
     row = UNITS.get(unit, organization.id, member.parent) if member.parent else None
     return () if row is None else row.way
+
+
+def place_of(unit: Unit, account_id: str) -> OrganizationPlace | None:
+    """Where an account stands, as conditions ask for it."""
+    organization = organization_of(unit, account_id)
+    member = None if organization is None else MEMBERS.get(unit, organization.id, account_id)
+    if organization is None or member is None:
+        return None
+    path = organization.path(*way_of(unit, organization, member))
+    return OrganizationPlace(organization.id, path, organization.management_id)
 
 
 def put_member(unit: Unit, organization: Organization, account_id: str, member: Member) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from opentrail.access.context import RequestContext
+from opentrail.access.context import OrganizationPlace, RequestContext
 from opentrail.access.decide import NO_IDENTITY, Decision, Identity, Source, decide, refused_by_endpoint
 from opentrail.access.refusal import refusal
 from opentrail.call import Access, Call
 from opentrail.errors import AwsError
 from opentrail.model.facts import resource_arn
+from opentrail.rows.organizations import place_of
 from opentrail.service import Service
 from opentrail.services.identity import identity_of
 from opentrail.state import House, Unit
@@ -66,13 +67,16 @@ class _Asked:
         if self._identity is None or self._context is None:
             without = call.principal.type in WITHOUT_IDENTITY
             self._identity = NO_IDENTITY if without else identity_of(self._unit, call.principal)
-            self._context = RequestContext(call.principal, call.request, call.region, self._unit.now)
+            self._context = RequestContext(call.principal, call.request, call.region, self._unit.now, self._place)
         endpoint = call.request.endpoint
         if endpoint is not None and endpoint.policy:
             refused = refused_by_endpoint(endpoint.policy, call.principal, self._identity, question, self._context)
             if refused is not None:
                 return refused
         return decide(call.principal, self._identity, question, self._context)
+
+    def _place(self, account_id: str) -> OrganizationPlace | None:
+        return place_of(self._unit, account_id)
 
     def may(self, question: Access) -> bool:
         """`call.may` while the handler runs."""

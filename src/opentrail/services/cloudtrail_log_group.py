@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from opentrail.call import Access, Call, Principal
 from opentrail.errors import AwsError
 from opentrail.rows.cloudtrail import TrailConfig
 from opentrail.rows.log_groups import group_arn
+from opentrail.rows.organizations import place_of
 from opentrail.rows.trail_log_groups import assume_role, create_stream, group_name, stream_name
 from opentrail.services.identity import credentials_holder, identity_of
 from opentrail.state import Unit
@@ -93,7 +95,7 @@ _DENIED = "Access denied. Check the permissions for your role."
 def _may_put(call: Call, unit: Unit, config: TrailConfig, principal: Principal) -> bool:
     arn = group_arn(config.account_id, config.home_region, group_name(config))
     question = Access("logs:PutLogEvents", f"{arn}:log-stream:{stream_name(config)}", config.account_id)
-    context = RequestContext(principal, call.request, config.home_region, unit.now)
+    context = RequestContext(principal, call.request, config.home_region, unit.now, partial(place_of, unit))
     return decide(principal, identity_of(unit, principal), question, context).allowed
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from opentrail.access.context import RequestContext
@@ -17,6 +18,7 @@ from opentrail.access.refusal import refusal
 from opentrail.call import Access, Call, HttpRequest, Principal, Shape
 from opentrail.errors import AwsError
 from opentrail.record.identity import AWS_INTERNAL
+from opentrail.rows.organizations import place_of
 from opentrail.services import key_material
 from opentrail.services.identity import identity_of
 from opentrail.services.key_access import VIA
@@ -150,7 +152,7 @@ def _check(call: Call, unit: Unit, questions: Sequence[Access]) -> None:
     """The permission check, as the gate has it."""
     principal = call.principal
     identity = NO_IDENTITY if principal.type in ("AWSService", "Anonymous") else identity_of(unit, principal)
-    context = RequestContext(principal, call.request, call.region, unit.now)
+    context = RequestContext(principal, call.request, call.region, unit.now, partial(place_of, unit))
     for question in questions:
         decision = decide(principal, identity, question, context)
         if not decision.allowed:

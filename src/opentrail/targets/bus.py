@@ -14,6 +14,7 @@ from opentrail.ports import Line
 from opentrail.rows.bus_event import forwarded_event
 from opentrail.rows.event_delivery import Delivery, Sending, Undeliverable
 from opentrail.rows.events import BUSES, DEFAULT_BUS
+from opentrail.rows.organizations import place_of
 from opentrail.state import House, Unit
 from opentrail.targets.role import SERVICE_PRINCIPAL, arn_parts
 
@@ -34,7 +35,7 @@ class BusTarget:
         bus = BUSES.get(unit, account_id, region, name)
         if bus is None and name != DEFAULT_BUS:
             raise Undeliverable("NO_RESOURCE", f"Event bus {name} does not exist.")
-        if account_id != delivery.account_id and not _admits("" if bus is None else bus.policy, delivery):
+        if account_id != delivery.account_id and not _admits(unit, "" if bus is None else bus.policy, delivery):
             raise Undeliverable("NO_PERMISSIONS", f"Event bus {name} does not admit account {delivery.account_id}.")
         unit.writes.include(sending.done())
         lines = []
@@ -43,7 +44,7 @@ class BusTarget:
         await house.ledger.commit(unit.writes, lines)
 
 
-def _admits(policy: str, delivery: Delivery) -> bool:
+def _admits(unit: Unit, policy: str, delivery: Delivery) -> bool:
     """Whether a bus's policy lets another account put events on it."""
     sender = Principal(
         type="Root", account_id=delivery.account_id, arn=f"arn:aws:iam::{delivery.account_id}:root",
@@ -51,4 +52,6 @@ def _admits(policy: str, delivery: Delivery) -> bool:
     )  # fmt: skip
     parts = delivery.target_arn.split(":")
     question = Access("events:PutEvents", delivery.target_arn, parts[4], policy)
-    return bool(policy) and decide(sender, NO_IDENTITY, question, {}).allowed
+    place = place_of(unit, delivery.account_id)
+    context = {"aws:principalorgid": (place.id,), "aws:principalorgpaths": (place.path,)} if place is not None else {}
+    return bool(policy) and decide(sender, NO_IDENTITY, question, context).allowed

@@ -8,6 +8,7 @@ the objects come. What a line says is `record.access_log`'s, delivery is a follo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from opentrail.access.context import RequestContext
 from opentrail.access.decide import NO_IDENTITY, decide
 from opentrail.call import Call, Shape
 from opentrail.errors import AwsError
+from opentrail.rows.organizations import place_of
 from opentrail.rows.s3 import Bucket
 from opentrail.rows.s3_logging import KIND, MISSING_GRANTS, as_logging, find_target, refused
 from opentrail.service import Service
@@ -123,5 +125,5 @@ def _may_deliver(call: Call, unit: Unit, bucket: Bucket, target: Bucket, documen
         return True
     principal = as_logging(bucket.name, bucket.owner)
     asked = question(call, unit, target, "s3:PutObject", document["TargetPrefix"] or LOG_DELIVERY_SERVICE)
-    context = RequestContext(principal, call.request, bucket.region, unit.now)
+    context = RequestContext(principal, call.request, bucket.region, unit.now, partial(place_of, unit))
     return decide(principal, NO_IDENTITY, msgspec.structs.replace(asked, acl=None), context).allowed
