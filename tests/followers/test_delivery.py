@@ -405,3 +405,46 @@ def deliveries(house, until: int = 1 << 60) -> list[tuple[str, str]]:
             if given["key"].endswith(".json.gz"):
                 found.append((given["bucketName"], given["key"]))
     return found
+
+
+async def test_a_refused_delivery_is_told_in_each_region_whose_files_wait():
+    house = trail_house()
+    await logging_trail(house, IsMultiRegionTrail=True)
+    await append(house, record("Far", awsRegion="ap-south-1"), record("Near"))
+    house.road.refuse[BUCKET] = AwsError("AccessDenied", status=403)
+    with pytest.raises(AwsError):
+        await DeliveryFollower(house).flush()
+    arn = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
+    for region in ("ap-south-1", "us-east-1"):
+        status = await invoke(house, "GetTrailStatus", {"Name": arn}, region=region)
+        assert status.get("LatestDeliveryError") == "AccessDenied", region
+    house.road.refuse.clear()
+    await DeliveryFollower(house).flush()
+    for region in ("ap-south-1", "us-east-1"):
+        status = await invoke(house, "GetTrailStatus", {"Name": arn}, region=region)
+        assert "LatestDeliveryError" not in status, region
+
+
+@pytest.mark.parametrize("topic", ["other", ""])
+async def test_notices_of_a_topic_that_is_gone_go_to_the_trails_next(topic):
+    house = trail_house()
+    await logging_trail(house, SnsTopicName="news")
+    house.road.refuse["sns"] = AwsError("NotFound", status=404)
+    with pytest.raises(AwsError):
+        await DeliveryFollower(house).flush()
+    house.road.refuse.clear()
+    await invoke(house, "UpdateTrail", {"Name": "main", "SnsTopicName": topic})
+    refused = house.road.call
+
+    async def call(*given, **more):
+        if given[1] == "sns" and given[3]["TopicArn"].endswith(":news"):
+            raise AwsError("NotFound", status=404)
+        return await refused(*given, **more)
+
+    house.road.call = call
+    await DeliveryFollower(house).flush()
+    status = await invoke(house, "GetTrailStatus", {"Name": "main"})
+    assert "LatestNotificationError" not in status
+    assert not has_notices(house, trail_id(house))
+    told = {given["TopicArn"].rpartition(":")[2] for _, service, _, given in house.road.calls[-1:] if service == "sns"}
+    assert told == ({"other"} if topic else set())

@@ -18,6 +18,9 @@ from opentrail.state import House, Unit
 AGE_SECONDS_MAX: Final = 86_400.0
 """After this long a notice is given up; the file itself is where it belongs."""
 
+WAITING_NOTICES_MAX: Final = 1_000
+"""Notices behind one that cannot be sent whose regions are told of it."""
+
 
 def has_notices(house: House, trail_id: str) -> bool:
     return bool(Unit(house, 0.0).scan(NOTICES.key(trail_id, ""), b"", 1))
@@ -31,8 +34,31 @@ async def announce(house: House, trail_id: str, config: TrailConfig) -> None:
         try:
             await _publish(house, trail_id, number, config, notice)
         except AwsError as error:
-            if not await _note_failure(house, trail_id, number, notice, error):
+            moved = await _readdress(house, trail_id, number, config, notice)
+            if not moved and not await _note_failure(house, trail_id, number, notice, error):
                 raise
+
+
+async def _readdress(house: House, trail_id: str, number: str, config: TrailConfig, notice: FileNotice) -> bool:
+    """A notice that its topic does not take goes to the trail's topic of now; if it has none, nobody is to be told."""
+    if notice.topic_arn == config.topic_arn:
+        return False
+    unit = Unit(house, house.clock.now())
+    if config.topic_arn:
+        NOTICES.put(unit, msgspec.structs.replace(notice, topic_arn=config.topic_arn), trail_id, number)
+    else:
+        NOTICES.delete(unit, trail_id, number)
+        for place in _waiting_places(house, trail_id):
+            status = DELIVERY_STATUS.get(Unit(house, 0.0), trail_id, place) or DeliveryStatus()
+            DELIVERY_STATUS.put(unit, msgspec.structs.replace(status, notification_error=""), trail_id, place)
+    await house.ledger.commit(unit.writes, ())
+    return True
+
+
+def _waiting_places(house: House, trail_id: str) -> list[str]:
+    """Where the files come from that the topic is still to be told of."""
+    rows = NOTICES.page(Unit(house, 0.0), trail_id, limit=WAITING_NOTICES_MAX)
+    return sorted({notice.place for _, notice in rows})
 
 
 async def _publish(house: House, trail_id: str, number: str, config: TrailConfig, notice: FileNotice) -> None:
@@ -57,16 +83,17 @@ async def _publish(house: House, trail_id: str, number: str, config: TrailConfig
 
 
 async def _note_failure(house: House, trail_id: str, number: str, notice: FileNotice, error: AwsError) -> bool:
-    """Let GetTrailStatus say why; True if the notice is given up."""
+    """Let GetTrailStatus say why, also where notices wait behind this one; True if the notice is given up."""
     unit = Unit(house, house.clock.now())
-    status = DELIVERY_STATUS.get(Unit(house, 0.0), trail_id, notice.place) or DeliveryStatus()
-    failed = msgspec.structs.replace(
-        status,
-        notification_error=error.code,
-        notification_attempted_at=unit.now,
-        notice_failures=status.notice_failures + 1,
-    )
-    DELIVERY_STATUS.put(unit, failed, trail_id, notice.place)
+    for place in _waiting_places(house, trail_id):  # this one's included
+        status = DELIVERY_STATUS.get(Unit(house, 0.0), trail_id, place) or DeliveryStatus()
+        failed = msgspec.structs.replace(
+            status,
+            notification_error=error.code,
+            notification_attempted_at=unit.now,
+            notice_failures=status.notice_failures + (place == notice.place),
+        )
+        DELIVERY_STATUS.put(unit, failed, trail_id, place)
     over = unit.now - notice.first > AGE_SECONDS_MAX
     if over:
         NOTICES.delete(unit, trail_id, number)

@@ -35,6 +35,9 @@ from opentrail.state import House, Unit
 DELIVERY_ENCRYPTION = "AES256"
 """What CloudTrail asks for when it delivers without a key (its own PutObject in real log files)."""
 
+WAITING_FILES_MAX = 1_000
+"""Files behind one that cannot be delivered whose regions are told of it."""
+
 
 def put_object_input(bucket: str, key: str, metadata: dict[str, str] | None = None) -> Shape:
     """PutObject's input for anything that CloudTrail delivers, without the body."""
@@ -100,10 +103,14 @@ def status_of(house: House, trail_id: str, place: str) -> DeliveryStatus:
 
 
 async def note_failure(house: House, trail_id: str, config: TrailConfig, row: PlannedFile, error: AwsError) -> None:
-    """Let GetTrailStatus say why a file could not be delivered."""
+    """Let GetTrailStatus say why a file could not be delivered, also where files wait behind it."""
     unit = Unit(house, house.clock.now())
-    place = place_of(config, row.account_id, row.region)
-    status = status_of(house, trail_id, place)
-    failed = msgspec.structs.replace(status, error=error.code, attempted_at=unit.now, failures=status.failures + 1)
-    DELIVERY_STATUS.put(unit, failed, trail_id, place)
+    tried = place_of(config, row.account_id, row.region)
+    waiting = PLANNED.page(Unit(house, 0.0), trail_id, limit=WAITING_FILES_MAX)
+    for place in sorted({tried, *(place_of(config, each.account_id, each.region) for _, each in waiting)}):
+        status = status_of(house, trail_id, place)
+        failed = msgspec.structs.replace(
+            status, error=error.code, attempted_at=unit.now, failures=status.failures + (place == tried)
+        )
+        DELIVERY_STATUS.put(unit, failed, trail_id, place)
     await house.ledger.commit(unit.writes, ())
