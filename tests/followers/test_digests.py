@@ -429,3 +429,21 @@ async def test_following_and_flushing():
     verdict = await judged(house)
     assert verdict.complaints == []
     assert len(check_hashes(house, verdict)) == 1
+
+
+async def test_a_trail_that_takes_the_name_of_a_deleted_one_overwrites_none_of_its_digests():
+    house = trail_house()
+    digests, delivery = DigestFollower(house), DeliveryFollower(house)
+    for _ in range(4):
+        await logging_trail(house, EnableLogFileValidation=True)
+        await digests.step()
+        await invoke(house, "DeleteTrail", {"Name": "main"})
+        await delivery.flush()
+        await digests.step()
+        house.clock.time += 1  # the next trail begins in the very second with which the last digest ended
+    written = [
+        given["Key"] for _, _, name, given in house.road.calls
+        if name == "PutObject" and "/CloudTrail-Digest/" in given["Key"] and given["Key"].endswith(".gz")
+    ]  # fmt: skip
+    assert len(written) >= 8, "each has its first and its last"
+    assert len(set(written)) == len(written)

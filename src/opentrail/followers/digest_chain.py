@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -49,6 +50,20 @@ def regular_end(chain: DigestChain, now: float, interval: int) -> int:
     more than LATE_DIGESTS_MAX, the first covers what is too much."""
     passed = math.floor((now - chain.end) / interval)
     return chain.end + max(1, passed - LATE_DIGESTS_MAX) * interval if passed >= 1 else 0
+
+
+def last_end(chain: DigestChain) -> int:
+    """The latest end of the chain's digests, the planned one included."""
+    return max(chain.end, chain.planned.end if chain.planned else 0)
+
+
+def free_end(end: int, namesakes: Sequence[DigestChain], interval: int) -> int:
+    """This end, or the next second at which no chain of the same name has a digest: a name tells only trail and end, so
+    one digest would be written over the other."""
+    ends = [last_end(chain) for chain in namesakes]
+    while any(end == other or (end < other and (other - end) % interval == 0) for other in ends):
+        end += 1
+    return end
 
 
 def has_stragglers(unit: Unit, trail_id: str, place: str, chain: DigestChain) -> bool:

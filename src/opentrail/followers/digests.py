@@ -146,6 +146,7 @@ class DigestFollower:
             start = max(start, int(files[0][1].at))
         if closed is not None:
             start = max(start, closed.end + 1)
+        start = max([start, *(digest_chain.last_end(each) + 1 for each in self._namesakes(timeline, place))])
         account_id, _ = read_place(config, place)
         return DigestChain(account_id=account_id, end=start, organization_id=config.organization_id)
 
@@ -163,11 +164,24 @@ class DigestFollower:
             end = chain.end
         else:
             end, final = self._next_end(timeline, place, chain, now, until)
+            end = digest_chain.free_end(end, self._namesakes(timeline, place), self._interval) if end else 0
         if not end:
             return chain
         return await digest_chain.plan(
             self._house, self._keys, timeline.id, place, config, chain, end, interval=self._interval, final=final
         )
+
+    def _namesakes(self, timeline: Timeline, place: str) -> list[DigestChain]:
+        """Chains of a deleted trail of the same name, or of the trail that took it: their digests are named alike."""
+        mine, unit = timeline.newest, Unit(self._house, 0.0)
+        found = [
+            CHAINS.get(unit, each.id, place)
+            for each in self._timelines
+            if each.id != timeline.id
+            and (each.newest.name, each.newest.account_id, each.newest.home_region)
+            == (mine.name, mine.account_id, mine.home_region)
+        ]
+        return [chain for chain in found if chain is not None]
 
     def _next_end(self, timeline: Timeline, place: str, chain: DigestChain, now: float, until: int) -> tuple[int, bool]:
         """When the next digest ends, and whether it is the last; 0 if none is due."""
