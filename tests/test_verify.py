@@ -192,3 +192,37 @@ def test_keys_that_cannot_be_read_are_an_error(listing):
 
 def test_a_finding_reads_as_a_line():
     assert str(Finding("gap", "some/key", "why")) == "gap: some/key: why"
+
+
+async def test_what_lies_in_the_trails_former_bucket_is_not_missed_here(tmp_path):
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    delivery, digests = DeliveryFollower(house), DigestFollower(house)
+    await digests.step()
+    house.clock.time += 1
+    for hour in range(4):
+        await append(house, record(f"Hour{hour}", house.clock.time))
+        await delivery.flush()
+        if hour == 1:
+            await invoke(house, "UpdateTrail", {"Name": "main", "S3BucketName": "other-bucket"})
+        house.clock.time += HOUR
+        await digests.step()
+    for (bucket, key), stored in objects(house.ledger).items():
+        for root in (tmp_path / bucket, tmp_path / "both"):
+            path = root / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(stored["body"])
+            path.with_name(path.name + SIDECAR).write_text(json.dumps(stored["metadata"]))
+    answer = await invoke(house, "ListPublicKeys", {"StartTime": NOW, "EndTime": house.clock.time})
+    values = [{"Value": base64.b64encode(each["Value"]).decode()} for each in answer["PublicKeyList"]]
+    keys = load_public_keys(json.dumps({"PublicKeyList": values}).encode())
+    both = verify(Folder(tmp_path / "both"), keys)
+    assert (both.digests, both.findings) == (5, [])
+    new = verify(Folder(tmp_path / "other-bucket"), keys, bucket="other-bucket")
+    new.demand()
+    assert {each.kind for each in new.findings} == {"elsewhere"}
+    assert sum("CloudTrail-Digest" in each.key for each in new.findings) == 1
+    [mine, *_] = [key for _, key in objects(house.ledger, "/CloudTrail/") if (tmp_path / "other-bucket" / key).exists()]
+    (tmp_path / "other-bucket" / mine).unlink()
+    gone = verify(Folder(tmp_path / "other-bucket"), keys, bucket="other-bucket")
+    assert ("missing", mine) in [(each.kind, each.key) for each in gone.findings]

@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from opentrail.verify_files import Files, content_hash, digest_text, json_object
 
 Kind = Literal[
-    "altered", "missing", "exchanged", "broken chain", "unknown key", "unsigned", "gap", "unnamed",
+    "altered", "missing", "exchanged", "broken chain", "unknown key", "unsigned", "gap", "unnamed", "elsewhere",
     "missing record", "altered record", "duplicated record", "unexpected record", "not judged",
 ]  # fmt: skip
-LIGHT = ("gap", "unnamed", "not judged")
+LIGHT = ("gap", "unnamed", "elsewhere", "not judged")
 """Kinds of findings that do not mean that the evidence is not whole."""
 Progress = Callable[[int, int, str], None]
 """(files done, files known of, the file that is looked at)."""
@@ -93,8 +93,8 @@ class _Digest:
     """Hash of its text, which is not kept."""
     said: Mapping[str, str]
     """Its members that are text."""
-    entries: Sequence[tuple[str, str]]
-    """(log file, hash) as it names them."""
+    entries: Sequence[tuple[str, str, str]]
+    """(log file, hash, bucket) as it names them."""
     signature: str
     proven: bool = False
 
@@ -152,8 +152,8 @@ class _Check:
         self._progress = progress
         self._report = report
         self._done = 0
-        self._named: dict[str, tuple[str, str]] = {}
-        """Log file → (hash, the digest that names it)."""
+        self._named: dict[str, tuple[str, str, str]] = {}
+        """Log file → (hash, the digest that names it, its bucket where that is not the digest's)."""
 
     def run(self) -> Iterator[Finding]:
         chains: dict[tuple[str, ...], list[str]] = {}
@@ -211,7 +211,7 @@ class _Check:
         texts = {name: value for name, value in said.items() if isinstance(value, str)}
         listed = said.get("logFiles")
         entries = [
-            (str(entry.get("s3Object")), str(entry.get("hashValue")))
+            (str(entry.get("s3Object")), str(entry.get("hashValue")), str(entry.get("s3Bucket")))
             for entry in (listed if isinstance(listed, list) else ())
             if isinstance(entry, dict)
         ]
@@ -236,7 +236,10 @@ class _Check:
             return
         digest.proven = True
         self._report.digests += 1
-        self._named.update((name, (value, key)) for name, value in digest.entries)
+        here = said("digestS3Bucket")
+        self._named.update(
+            (name, (value, key, "" if bucket == here else bucket)) for name, value, bucket in digest.entries
+        )
         digest.entries = ()
 
     def _link(self, digest: _Digest, read: Mapping[str, _Digest], older: _Digest | None) -> Iterator[Finding]:
@@ -253,7 +256,11 @@ class _Check:
         if found is None:
             known = _DIGEST.fullmatch(before)
             if (known is None or known["stamp"] >= self._since) and self._files.read(before) is None:
-                yield Finding("missing", before, _missing(digest, older, late))
+                other = digest.get("previousDigestS3Bucket")
+                if digest.proven and other != digest.get("digestS3Bucket"):
+                    yield Finding("elsewhere", before, _elsewhere(other))
+                else:
+                    yield Finding("missing", before, _missing(digest, older, late))
             return
         if found.content != digest.get("previousDigestHashValue"):
             yield Finding("broken chain", found.key, f"{digest.key} follows a digest with another content")
@@ -264,10 +271,13 @@ class _Check:
 
     def _log_files(self, known: int) -> Iterator[Finding]:
         """The log files that proven digests name."""
-        places = {value: key for key, (value, _) in self._named.items()}
-        for key, (wanted, digest) in sorted(self._named.items()):
+        places = {value: key for key, (value, *_) in self._named.items()}
+        for key, (wanted, digest, bucket) in sorted(self._named.items()):
             self._step(key, known)
             raw = self._files.read(key)
+            if raw is None and bucket:
+                yield Finding("elsewhere", key, _elsewhere(bucket))
+                continue
             if raw is None:
                 yield Finding("missing", key, f"named by {digest}")
                 continue
@@ -290,6 +300,10 @@ def _is_signed(digest: _Digest, public: rsa.RSAPublicKey) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def _elsewhere(bucket: str) -> str:
+    return f"it was delivered to {bucket}, as a signed digest tells, and is not checked here"
 
 
 def _missing(digest: _Digest, older: _Digest | None, late: bool) -> str:
