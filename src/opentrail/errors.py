@@ -1,4 +1,4 @@
-"""The one error a caller can see, and the two that only the house sees.
+"""The one error a caller can see, and those that only the house sees.
 
 This module knows nothing of protocols: `wire.answer` turns an `AwsError` into XML, JSON or CBOR, and looks up the status
 and the standard message of its code in the model when none is given here.
@@ -42,3 +42,12 @@ class Conflict(Exception):
 
 class LedgerUnavailable(Exception):
     """The ledger could not make a commit durable (disk full, connection lost). Nothing of the unit happened."""
+
+
+class HistoryUnavailable(Exception):
+    """The event history cannot answer a search completely: a part of it is damaged, or is being built again. `mend` says
+    that building it again from the ledger would help and has not begun."""
+
+    def __init__(self, message: str, *, mend: bool = False) -> None:
+        super().__init__(message)
+        self.mend = mend

@@ -282,11 +282,31 @@ class HistoryIndex(Protocol):
 
     def find(self, search: HistorySearch, limit: int) -> Sequence[PastEvent]:
         """Up to `limit` events, newest first by (time, Seq), those that were imported among them. The work MUST be
-        bounded by `limit` and the number of parts the index consists of, not by the number of events it holds."""
+        bounded by `limit` and the number of parts the index consists of, not by the number of events it holds.
+
+        MUST raise HistoryUnavailable rather than leave out what is lacking or damaged."""
         ...
 
     def clear(self) -> None:
         """Forget everything that came from the ledger and start at Seq 0."""
+        ...
+
+    def lacks(self) -> tuple[Seq, Seq]:
+        """Lines behind the first, up to the second, are missing although the cursor is past them, and are to be handed to
+        `fill`; the second is -1 while `begin` has to say how far they reach. Nothing is missing where it is not greater.
+        As of the last change by this index; cheap."""
+        ...
+
+    def mend(self) -> None:
+        """What came from the ledger is damaged: set it aside, and lack it."""
+        ...
+
+    def begin(self, through: Seq) -> None:
+        """Put the cursor to `through`; what is before it is lacking."""
+        ...
+
+    def fill(self, lines: Sequence[tuple[Seq, bytes]], *, after: Seq, through: Seq, oldest: int) -> None:
+        """As `add`, for lines that are lacking: `after` and `through` are of these."""
         ...
 
     def close(self) -> None:

@@ -8,10 +8,11 @@ import sqlite3
 
 import pytest
 
+from opentrail.errors import HistoryUnavailable
 from opentrail.ports import HistorySearch
 from opentrail.stores import history_tables, history_upkeep
+from opentrail.stores.history_damage import ASIDE_FILE, EVENTS_FILE
 from opentrail.stores.history_process import HistoryFailed, ProcessHistory
-from opentrail.stores.history_reader import EVENTS_FILE
 from tests.followers.trail_house import record
 
 T = 1_700_000_000
@@ -66,9 +67,12 @@ def test_damage_that_shows_later_is_mended_by_building_anew(history, tmp_path):
         file.write(b"\xff" * 640 * 1024)
     with pytest.raises(HistoryFailed):
         again.add([(4, record("B", T))], after=3, through=4, oldest=0)
-    assert again.cursor() == 0
-    again.add([(4, record("B", T))], after=0, through=4, oldest=0)
-    assert seqs(again) == [4]
+    assert (again.cursor(), again.lacks()) == (3, (0, 3))
+    with pytest.raises(HistoryUnavailable, match=f"{ASIDE_FILE} is damaged"):
+        seqs(again)
+    again.fill([(2, record("B", T))], after=0, through=3, oldest=0)
+    again.add([(4, record("B", T))], after=3, through=4, oldest=0)
+    assert (seqs(again), again.lacks()) == ([4, 2], (3, 3))
     again.close()
 
 
@@ -81,10 +85,19 @@ def test_a_damaged_record_is_found_when_it_is_merged_and_mended_by_building_anew
         other.execute("UPDATE events SET record = substr(record, 1, length(record) - 5) WHERE id = 1 << ?",
                       (history_tables.EVENT_BITS,))  # fmt: skip
     other.close()
-    with pytest.raises(sqlite3.DatabaseError, match="damaged"):
+    with pytest.raises(HistoryUnavailable, match="damaged") as failure:
         seqs(history)
+    assert failure.value.mend
     last = history_upkeep.MERGED
     history.add([(last, record("A", T))], after=last - 1, through=last, oldest=0)
-    assert history.cursor() == 0
-    history.add([(1, record("B", T))], after=0, through=1, oldest=0)
-    assert seqs(history) == [1]
+    assert (history.cursor(), history.lacks()) == (last, (0, last))
+    with pytest.raises(HistoryUnavailable, match=f"{ASIDE_FILE} is damaged"):
+        seqs(history)
+    others = HistorySearch((), 0, T * 2, before=(T, last + 1), after=1)
+    assert [event.seq for event in history.find(others, last - 1)] == list(range(last, 1, -1))
+    history.fill([(1, record("A", T))], after=0, through=1, oldest=0)
+    assert seqs(history) == list(range(last, 0, -1)), "what is filled is read there, the others where they are whole"
+    history.add([(last + 1, record("B", T))], after=last, through=last + 1, oldest=0)
+    history.fill([(seq, record("A", T)) for seq in range(2, last + 1)], after=1, through=last, oldest=0)
+    (tmp_path / ASIDE_FILE).unlink()
+    assert seqs(history) == list(range(last + 1, 0, -1))

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from opentrail.errors import HistoryUnavailable
 from opentrail.ports import HistorySearch
 from opentrail.record.history_words import attribute_word, place_word
 from opentrail.stores import (
@@ -20,12 +21,12 @@ from opentrail.stores import (
     history_tables,
     history_upkeep,
 )
+from opentrail.stores.history_damage import ASIDE_FILE, EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_file import HistoryFile, Moved
 from opentrail.stores.history_frames import Damaged
 from opentrail.stores.history_import import ImportStore
 from opentrail.stores.history_lists import rare_entries
 from opentrail.stores.history_open import Memory
-from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_search import Shelf, intersect
 from opentrail.stores.history_segments import Entry
 from opentrail.stores.history_sqlite import SqliteHistory
@@ -276,8 +277,14 @@ def test_a_damaged_index_is_replaced(tmp_path, content):
     (tmp_path / EVENTS_FILE).write_bytes(content)
     index = SqliteHistory(tmp_path)
     assert index.cursor() == 0
+    if content:
+        assert (tmp_path / ASIDE_FILE).read_bytes() == content
+        with pytest.raises(HistoryUnavailable, match="being built again"):
+            found(index)
+        index.begin(6)
+        index.fill([(3, record("B", T - 1))], after=0, through=6, oldest=0)
     add(index, (7, record("A", T)))
-    assert found(index) == [7]
+    assert found(index) == ([7, 3] if content else [7])
     index.close()
 
 
@@ -286,7 +293,11 @@ def test_an_index_of_another_format_is_replaced(tmp_path):
     other.executescript("CREATE TABLE meta (name TEXT PRIMARY KEY, value); INSERT INTO meta VALUES ('format', 1)")
     other.close()
     index = SqliteHistory(tmp_path)
-    assert (index.cursor(), found(index)) == (0, [])
+    assert (index.cursor(), index.lacks()) == (0, (0, -1))
+    with pytest.raises(HistoryUnavailable):
+        found(index)
+    index.begin(0)
+    assert (index.lacks(), found(index)) == ((0, 0), [])
     index.close()
 
 
@@ -381,7 +392,7 @@ def test_remembered_lists_are_bounded(index, monkeypatch):
 def test_an_event_that_is_gone_is_told_of(index):
     add(index, *((seq, record("A", T + seq)) for seq in range(1, 9)))
     index._file.connection.execute("DELETE FROM events WHERE number = 5")
-    with pytest.raises(Damaged, match="missing"):
+    with pytest.raises(HistoryUnavailable, match="missing"):
         found(index)
     with pytest.raises(Damaged, match="missing"):
         merge(index._file.connection, index._file.rows())

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from time import monotonic
 
+from opentrail.errors import HistoryUnavailable
 from opentrail.followers import history_tail
 from opentrail.followers.history_tail import HistoryTail, merged
 from opentrail.ports import HistoryIndex, HistoryQuery, HistorySearch, Ledger, Line, PastEvent, Seq
@@ -35,7 +38,11 @@ QUICK_SECONDS, QUICK_LINES = 0.004, 50
 one over to a thread and back takes half a millisecond, and most of a search holds the interpreter in any case."""
 WARM_SECONDS = 10.0
 """After so long without one the next is handed over: what it reads may have to come from the disk."""
+MEND_SECONDS_MIN = 600.0
+"""Between two times that look-ups have the index built again."""
 DAY_SECONDS = 86_400
+
+log = logging.getLogger("opentrail.history")
 
 _MANAGEMENT, _DATA = b'"eventCategory":"Management"', b'"eventCategory":"Data"'
 
@@ -64,6 +71,7 @@ class HistoryFollower:
         self._tail = HistoryTail()
         self._handed_over: list[Future[Sequence[PastEvent]]] = []
         """Searches that the reading thread has or will have, and some that it had."""
+        self._mended_at: float | None = None
         self._searched_at, self._took = 0.0, 0.0
         """When the last search ended, and how long it took."""
         self._cursor: Seq = 0
@@ -84,12 +92,14 @@ class HistoryFollower:
         try:
             await self._resume()
             while True:
-                await self._ledger.wait(self._cursor)
+                if not await self._fill():
+                    await self._ledger.wait(self._cursor)
                 await self.catch_up()
                 self._caught_up.set()
                 await self._gather()
-        finally:
+        except asyncio.CancelledError:
             self._following = False
+            raise
 
     async def _resume(self) -> None:
         loop = asyncio.get_running_loop()
@@ -97,6 +107,24 @@ class HistoryFollower:
         if self._cursor > self._ledger.head():
             await loop.run_in_executor(self._writer, self._index.clear)
             self._cursor = self._written = 0
+        head = self._ledger.head()
+        if self._index.lacks()[1] < 0 or (self._cursor == 0 and head > WAIT_LINES_MAX):
+            # from here on it follows, and look-ups know that it is not whole until it is filled
+            await loop.run_in_executor(self._writer, self._index.begin, head)
+            self._cursor = self._written = head
+
+    async def _fill(self) -> bool:
+        """Hand over some of the lines that the index lacks, if it is being built again; False when it is whole."""
+        after, through = self._index.lacks()
+        if after >= through:
+            return False
+        lines = [(seq, line) for seq, line in self._ledger.read(after, BATCH_LINES) if seq <= through]
+        chosen, reached = self._batch(lines) if lines else ([], through)
+        fill = partial(self._index.fill, chosen, after=after, through=reached, oldest=self._oldest())
+        await asyncio.get_running_loop().run_in_executor(self._writer, fill)
+        if reached == through:
+            log.warning("the event history is whole again, up to line %d", through)
+        return True
 
     async def _gather(self) -> None:
         """Let lines come together, unless somebody waits for them."""
@@ -132,10 +160,27 @@ class HistoryFollower:
         return chosen, lines[-1][0]
 
     def _add(self, lines: Sequence[tuple[Seq, bytes]], through: Seq) -> None:
-        oldest = int(self._now()) - self._days * DAY_SECONDS
-        self._index.add(lines, after=self._written, through=through, oldest=oldest)
+        self._index.add(lines, after=self._written, through=through, oldest=self._oldest())
+
+    def _oldest(self) -> int:
+        return int(self._now()) - self._days * DAY_SECONDS
 
     async def lookup(self, query: HistoryQuery) -> Sequence[PastEvent]:
+        try:
+            return await self._look_up(query)
+        except HistoryUnavailable as failure:
+            if failure.mend and self._following:
+                self._mend()
+            raise
+
+    def _mend(self) -> None:
+        """Have the damaged index built again, unless that was begun a short while ago: a disk that damages all that is
+        written to it is not mended by writing."""
+        if self._mended_at is None or monotonic() - self._mended_at >= MEND_SECONDS_MIN:
+            self._mended_at = monotonic()
+            self._writer.submit(self._index.mend).add_done_callback(_tell)
+
+    async def _look_up(self, query: HistoryQuery) -> Sequence[PastEvent]:
         await asyncio.sleep(0)  # others take their turn between searches
         head = self._ledger.head()
         if self._lacks_many(head):
@@ -188,6 +233,11 @@ class HistoryFollower:
         self._writer.shutdown()
         self._reader.shutdown()
         self._index.close()
+
+
+def _tell(job: Future[None]) -> None:
+    if not job.cancelled() and (failure := job.exception()) is not None:
+        log.error("the event history could not be set aside: %s", failure)
 
 
 def _words(query: HistoryQuery) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ from opentrail.server.import_sources import FILES_MAX, BucketLogs, LocalFiles, L
 from opentrail.server.import_worker import Done
 from opentrail.server.import_workers import Workers
 from opentrail.settings import Settings
+from opentrail.stores.history_damage import IMPORTED_FILE, is_damage
 from opentrail.stores.history_import import AnotherImport, ImportStore
-from opentrail.stores.history_reader import IMPORTED_FILE
 from opentrail.stores.history_tables import OtherFormat
 
 PARTLY = 1
@@ -100,7 +100,7 @@ def import_logs(place: str, data_dir: Path, endpoint_url: str | None, region: st
         try:
             outcome = _import(store, source, files, data_dir)
         except sqlite3.Error as error:
-            raise CannotDo(f"cannot write {data_dir / IMPORTED_FILE}: {error}") from error
+            raise _failed(data_dir, error) from error
         finally:
             store.close()
     _tell(outcome)
@@ -140,7 +140,17 @@ def _store(data_dir: Path) -> ImportStore:
         told = f"{data_dir / IMPORTED_FILE} is of another version of OpenTrail; move it away and import its log files again"
         raise CannotDo(told) from error
     except (OSError, sqlite3.Error) as error:
-        raise CannotDo(f"cannot import into {data_dir}: {error}") from error
+        raise _failed(data_dir, error) from error
+
+
+def _failed(data_dir: Path, error: Exception) -> CannotDo:
+    hint = ""
+    if is_damage(error):
+        hint = (
+            f".\nIf {IMPORTED_FILE} is damaged, nothing but its log files can mend it:"
+            " move it away and import them all again."
+        )
+    return CannotDo(f"cannot import into {data_dir}: {error}{hint}")
 
 
 def _import(store: ImportStore, source: Source, files: Sequence[LogFile], data_dir: Path) -> Outcome:

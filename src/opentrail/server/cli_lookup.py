@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from opentrail.errors import HistoryUnavailable
 from opentrail.ports import HistorySearch
 from opentrail.record import history_words as words
 from opentrail.server.cli_client import CannotDo
@@ -29,7 +30,8 @@ from opentrail.server.config import BadSetting, duration
 from opentrail.server.lookup_output import Csv, JsonLines, Output, Tables
 from opentrail.server.lookup_rows import CATEGORY_NAMES
 from opentrail.settings import Settings
-from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE, HistoryReader, newest_first
+from opentrail.stores.history_damage import EVENTS_FILE, IMPORTED_FILE, parts_lacking
+from opentrail.stores.history_reader import HistoryReader, newest_first
 from opentrail.stores.history_search import WORDS_MAX, Shelf
 
 NOTHING = 1
@@ -150,6 +152,8 @@ def lookup(data_dir: Path, form: str | None, local: bool, **options: Any) -> Non
     with quiet_pipe(), contextlib.suppress(KeyboardInterrupt):
         try:
             found = _follow(reader, wish, output) if wish.follow else _once(reader, wish, output, form)
+        except HistoryUnavailable as error:
+            raise CannotDo(f"cannot search the event history in {data_dir} completely: {error}") from error
         except sqlite3.Error as error:
             raise CannotDo(f"cannot read the event history in {data_dir}: {error}") from error
     if not found:
@@ -235,6 +239,9 @@ def _count(shelves: Sequence[Shelf], search: HistorySearch, wish: Wish, output: 
 def _sum_up(shelves: Sequence[Shelf], search: HistorySearch, shown: int) -> None:
     """On standard error, so that it never gets between rows."""
     everything = HistorySearch((), 0, words.TIME_MAX)
+    if parts_lacking(shelves):
+        click.echo(f"{_events(shown)}; the history is being built again, and how many there are is not known", err=True)
+        return
     if shown:
         total = sum(shelf.count(search) for shelf in shelves)
         rest = "" if total == shown else f" of {total:,}, the newest; --limit 0 shows all"

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from opentrail.call import Call, Shape
-from opentrail.errors import AwsError
+from opentrail.errors import AwsError, HistoryUnavailable
 from opentrail.ports import HistoryQuery, PastEvent
 from opentrail.record.history_head import read_head
 from opentrail.record.lookup_event import EventAttributes, attributes_of
@@ -49,7 +49,8 @@ async def lookup_events(call: Call, unit: Unit) -> Shape:
     before = _open_token(unit, given.get("NextToken"), question)
     category = _category(given)
     oldest = int(unit.now) - unit.house.settings.history_days * DAY_SECONDS
-    found = await unit.house.history.lookup(
+    found = await looked_up(
+        unit,
         HistoryQuery(
             account_id=call.account_id,
             region=call.region,
@@ -59,13 +60,22 @@ async def lookup_events(call: Call, unit: Unit) -> Shape:
             attribute=attribute,
             before=before,
             category=category,
-        )
+        ),
     )
     answer: Shape = {"Events": list(_events(found[:limit], attribute))}
     if len(found) > limit:
         last = found[limit - 1]
         answer["NextToken"] = _seal_token(unit, question, (last.time, last.seq))
     return answer
+
+
+async def looked_up(unit: Unit, query: HistoryQuery) -> Sequence[PastEvent]:
+    """What the history has; an error rather than less than that."""
+    try:
+        return await unit.house.history.lookup(query)
+    except HistoryUnavailable as failure:
+        message = "A part of the event history is damaged or being built again; the server's log says which."
+        raise AwsError("ServiceUnavailable", message, 503) from failure
 
 
 @service.operation("ListPublicKeys")

@@ -8,11 +8,14 @@ them. Knows numbers, words and records' bytes; not where they come from.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from opentrail.stores.history_segments import EVENTS_MAX, Entry, Segment, build, packed_times
 from opentrail.stores.history_tables import (
@@ -20,6 +23,7 @@ from opentrail.stores.history_tables import (
     FORMAT,
     LISTS,
     SCHEMA,
+    Lacking,
     SegmentRow,
     check_format,
     hasher_of,
@@ -84,6 +88,16 @@ def remove(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
+def set_aside(path: Path, aside: Path) -> None:
+    """Give a history's file, and what SQLite keeps beside it, another name. What had that name is gone. The file itself is
+    renamed first: one that lost its log must not be taken for a whole one under its own name."""
+    remove(aside)
+    for suffix in ("", "-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    remove(path)
+
+
 class HistoryFile:
     """The writer of one file. Not for several threads at once."""
 
@@ -94,16 +108,25 @@ class HistoryFile:
     def cursor(self) -> int:
         return meta(self.connection, "cursor")
 
-    def add(self, entries: Sequence[Entry], *, after: int, through: int) -> None:
-        """Keep events and move the cursor, all or nothing. Raises Moved unless the cursor stands at `after`."""
+    def add(self, entries: Sequence[Entry], *, after: int, through: int, cursor: str = "cursor") -> None:
+        """Keep events and move a cursor, all or nothing. Raises Moved unless the cursor stands at `after`."""
         segments = [self.built(entries[start : start + EVENTS_MAX]) for start in range(0, len(entries), EVENTS_MAX)]
 
         def work() -> None:
-            if self.cursor() != after:
+            if meta(self.connection, cursor) != after:
                 raise Moved
             for segment in segments:
                 self.insert(segment)
-            self.set_meta("cursor", through)
+            self.set_meta(cursor, through)
+
+        self.transact(work)
+
+    def lack(self, lacking: Lacking, cursor: int) -> None:
+        """What is behind `cursor` is lacking."""
+
+        def work() -> None:
+            rows = (("cursor", cursor), *msgspec.structs.asdict(lacking).items())
+            self.connection.executemany("REPLACE INTO meta VALUES (?, ?)", rows)
 
         self.transact(work)
 
@@ -202,6 +225,7 @@ class HistoryFile:
             for table in ("segments", "dictionaries", "times", "events", *LISTS):
                 self.connection.execute(f"DELETE FROM {table}")
             self.set_meta("cursor", 0)
+            self.connection.execute("DELETE FROM meta WHERE name IN ('filled', 'through', 'aside')")
 
         self.transact(work)
 

@@ -23,10 +23,10 @@ import msgspec
 
 from opentrail.record.history_head import read_head
 from opentrail.record.history_words import EVENT_ID, WORD_MAX, Unplaceable, found_by
+from opentrail.stores.history_damage import EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_file import HistoryFile
 from opentrail.stores.history_lists import rare_entries
 from opentrail.stores.history_open import open_reader
-from opentrail.stores.history_reader import EVENTS_FILE, IMPORTED_FILE
 from opentrail.stores.history_search import Shelf
 from opentrail.stores.history_segments import (
     EVENTS_MAX,
@@ -38,7 +38,15 @@ from opentrail.stores.history_segments import (
     build,
     ranks_of,
 )
-from opentrail.stores.history_tables import OtherFormat, SegmentRow, hasher_of, meta, newest_dictionary, segment_rows
+from opentrail.stores.history_tables import (
+    OtherFormat,
+    SegmentRow,
+    hasher_of,
+    lacking,
+    meta,
+    newest_dictionary,
+    segment_rows,
+)
 
 LOCK_FILE = "import.lock"
 RECENT_MAX = 32
@@ -150,6 +158,8 @@ class BatchBuilder:
                 except OtherFormat:
                     continue  # the server will replace it when it starts
                 with Shelf(connection) as shelf:
+                    if lacking(connection):  # or what is imported now would be there twice
+                        raise sqlite3.ProgrammingError(f"{name} is being built again; import when it is whole")
                     found |= _kept(connection, shelf, wanted, bounds)
                 connection.close()
         return found

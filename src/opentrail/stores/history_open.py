@@ -16,10 +16,12 @@ from opentrail.stores.history_frames import Unpacker
 from opentrail.stores.history_lists import WordLists
 from opentrail.stores.history_segments import times_of
 from opentrail.stores.history_tables import (
+    Lacking,
     SegmentRow,
     check_format,
     dictionary_of,
     hasher_of,
+    lacking,
     packed_times_of,
     segment_rows,
 )
@@ -38,7 +40,9 @@ def open_reader(path: Path) -> sqlite3.Connection:
     address = f"file:{quote(str(path))}?mode=ro"
     try:
         return _opened(address)
-    except sqlite3.OperationalError:  # a directory nobody may write to: no writer can be there either
+    except sqlite3.OperationalError as error:  # a directory nobody may write to: no writer can be there either
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise  # without what lies in its log, the file would seem to hold less
         return _opened(address + "&immutable=1")
 
 
@@ -75,6 +79,7 @@ class Memory:
         self.volumes: list[Volume] = []
         """In the same order."""
         self.by_id: dict[int, SegmentRow] = {}
+        self.lacking = Lacking()
         self._version = -1
         self._unpackers: OrderedDict[int, Unpack] = OrderedDict()
         self._times: OrderedDict[int, Sequence[int]] = OrderedDict()
@@ -86,6 +91,7 @@ class Memory:
             self.segments = sorted(segment_rows(self._connection), key=newest_first)
             self.volumes = sorted(_volumes(self.segments), key=newest_first)
             self.by_id = {row.id: row for row in self.segments}
+            self.lacking = lacking(self._connection)
             self._version = version
 
     def unpack_with(self, dictionary: int) -> Unpack:

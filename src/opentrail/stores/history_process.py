@@ -22,9 +22,10 @@ from typing import Literal
 import msgspec
 
 from opentrail.ports import HistorySearch, PastEvent, Seq
+from opentrail.stores.history_damage import NONSENSE, is_damage
 from opentrail.stores.history_file import Moved
 from opentrail.stores.history_reader import HistoryReader
-from opentrail.stores.history_sqlite import SqliteHistory, is_passing
+from opentrail.stores.history_sqlite import SqliteHistory
 from opentrail.stores.ledger_writer import FRAME, encode, read_frame
 
 NICENESS = 10
@@ -37,7 +38,7 @@ log = logging.getLogger("opentrail.history")
 class Task(msgspec.Struct, frozen=True, array_like=True):
     """What the process is asked to do."""
 
-    name: Literal["cursor", "add", "clear"]
+    name: Literal["cursor", "add", "clear", "mend", "begin", "fill"]
     after: int = 0
     through: int = 0
     oldest: int = 0
@@ -49,6 +50,7 @@ class Done(msgspec.Struct, frozen=True, array_like=True):
 
     cursor: int
     failure: str = ""
+    lacks: tuple[int, int] = (0, 0)
 
 
 class HistoryFailed(Exception):
@@ -62,6 +64,7 @@ class ProcessHistory:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._reader = HistoryReader(directory)
+        self._lacks: tuple[Seq, Seq] = (0, 0)
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -73,6 +76,18 @@ class ProcessHistory:
 
     def clear(self) -> None:
         self._ask(Task("clear"))
+
+    def lacks(self) -> tuple[Seq, Seq]:
+        return self._lacks
+
+    def mend(self) -> None:
+        self._ask(Task("mend"))
+
+    def begin(self, through: Seq) -> None:
+        self._ask(Task("begin", through=through))
+
+    def fill(self, lines: Sequence[tuple[Seq, bytes]], *, after: Seq, through: Seq, oldest: int) -> None:
+        self._ask(Task("fill", after, through, oldest, list(lines)))
 
     def find(self, search: HistorySearch, limit: int) -> Sequence[PastEvent]:
         return self._reader.find(search, limit)
@@ -96,6 +111,7 @@ class ProcessHistory:
         done = msgspec.msgpack.decode(frame, type=Done)
         if done.failure:
             raise HistoryFailed(done.failure)
+        self._lacks = done.lacks
         return done.cursor
 
     def _start(self) -> socket.socket:
@@ -127,7 +143,7 @@ def serve(directory: Path, channel: socket.socket) -> None:
             channel.sendall(FRAME.pack(len(answer)) + answer)
         except OSError:
             break  # the server is gone; what was written stays
-        if task.name == "add":
+        if task.name in ("add", "fill"):
             _tidy(history, task.oldest)
     history.close()
 
@@ -136,10 +152,14 @@ def _done(history: SqliteHistory, task: Task) -> Done:
     try:
         if task.name == "add":
             history.add(task.lines, after=task.after, through=task.through, oldest=task.oldest)
-        elif task.name == "clear":
-            history.clear()
-        return Done(history.cursor())
-    except (sqlite3.Error, Moved, MemoryError) as error:
+        elif task.name == "fill":
+            history.fill(task.lines, after=task.after, through=task.through, oldest=task.oldest)
+        elif task.name == "begin":
+            history.begin(task.through)
+        elif task.name != "cursor":
+            (history.mend if task.name == "mend" else history.clear)()
+        return Done(history.cursor(), lacks=history.lacks())
+    except (sqlite3.Error, Moved, MemoryError, *NONSENSE) as error:
         _mend(history, error)
         return Done(0, str(error) or type(error).__name__)
 
@@ -148,16 +168,15 @@ def _tidy(history: SqliteHistory, oldest: int) -> None:
     """One step; a step that fails (a full disk) is tried again after the next task."""
     try:
         history.tidy(oldest)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, MemoryError, *NONSENSE) as error:
         log.error("the event history cannot be tidied up: %s", error)
         _mend(history, error)
 
 
 def _mend(history: SqliteHistory, error: Exception) -> None:
-    """A damaged file is replaced; the follower sees that the cursor moved, and fills the new one."""
-    if isinstance(error, sqlite3.DatabaseError) and not is_passing(error):
-        log.error("the event history is damaged, and is built again: %s", error)
-        history.replace()
+    """A damaged file is set aside; the follower sees what the new one lacks, and fills it."""
+    if is_damage(error):
+        history.mend(error)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Reading a whole history: the file that follows the ledger and the file of imported events, as one.
 
-A file that is not there yet, or is not readable, counts as empty; one that was replaced is opened again. Reads only.
+A file that is not there yet counts as empty; one that was replaced is opened again. One that is damaged raises
+HistoryUnavailable as soon as a search needs the damaged part, and so does one that is being built again, where the file that
+was set aside for it cannot serve. Reads only.
 """
 
 from __future__ import annotations
@@ -15,16 +17,20 @@ from heapq import merge
 from itertools import groupby, islice
 from pathlib import Path
 
+from opentrail.errors import HistoryUnavailable
 from opentrail.ports import HistorySearch, PastEvent
+from opentrail.stores.history_damage import (
+    ASIDE_FILE,
+    EVENTS_FILE,
+    IMPORTED_FILE,
+    NONSENSE,
+    KeptShelf,
+    unavailable,
+)
 from opentrail.stores.history_open import Memory, open_reader
 from opentrail.stores.history_runs import Row
 from opentrail.stores.history_search import Shelf
 from opentrail.stores.history_tables import OtherFormat
-
-EVENTS_FILE = "history.db"
-"""Made of the ledger's lines; deleting it rebuilds it."""
-IMPORTED_FILE = "imported.db"
-"""Made of log files from elsewhere; nothing can rebuild it but importing them again."""
 
 log = logging.getLogger("opentrail.history")
 
@@ -40,8 +46,9 @@ class _Open:
         self._connection: sqlite3.Connection | None = None
         self._memory: Memory | None = None
 
-    def shelf(self) -> Shelf | None:
-        """The file as it will stand when the shelf is entered; None if there is none that can be read."""
+    def shelf(self, after: int | None = None) -> KeptShelf | None:
+        """The file as it will stand when the shelf is entered; None if there is none, or none of this version. `after`: only
+        events with greater numbers. Raises HistoryUnavailable."""
         try:
             status = self._path.stat()
         except FileNotFoundError:
@@ -52,14 +59,17 @@ class _Open:
             try:
                 self._connection = open_reader(self._path)
                 self._memory = Memory(self._connection)
-                self._file = (status.st_dev, status.st_ino)
+                self._file, self._told = (status.st_dev, status.st_ino), None
             except OtherFormat:  # or one that is being made just now: it is looked at again each time
                 if self._told != (status.st_dev, status.st_ino):
                     log.warning("%s is of another version of OpenTrail, and is not shown", self._path.name)
                 self._told = (status.st_dev, status.st_ino)
-            except sqlite3.Error as error:
-                log.warning("cannot read %s: %s", self._path.name, error)
-        return None if self._connection is None else Shelf(self._connection, self._memory)
+            except (sqlite3.Error, *NONSENSE) as error:
+                self.close()
+                raise unavailable(self._path.name, error) from error
+        if self._connection is None or self._memory is None:
+            return None
+        return KeptShelf(self._path.name, self._connection, self._memory, after)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -73,12 +83,41 @@ class HistoryReader:
     def __init__(self, directory: Path) -> None:
         self._lock = threading.Lock()
         self._files = [_Open(directory / name) for name in (EVENTS_FILE, IMPORTED_FILE)]
+        self._aside = _Open(directory / ASIDE_FILE)
+        self._told = ""
 
     @contextmanager
     def shelves(self) -> Iterator[list[Shelf]]:
-        """The files that are there, each as it stands now."""
-        with self._lock, ExitStack() as stack:
-            yield [stack.enter_context(shelf) for file in self._files if (shelf := file.shelf()) is not None]
+        """The files that are there, each as it stands now; while the ledger's is being built again, the one that was set
+        aside for what it lacks. Raises HistoryUnavailable, and so do the shelves."""
+        try:
+            with self._lock, ExitStack() as stack:
+                yield self._entered(stack)
+        except HistoryUnavailable as failure:
+            self._tell(str(failure))
+            raise
+
+    def _entered(self, stack: ExitStack) -> list[Shelf]:
+        shelves: list[Shelf] = []
+        for file in self._files:
+            if (shelf := file.shelf()) is None:
+                continue
+            shelves.append(stack.enter_context(shelf))
+            if lacking := shelf.lacking:
+                aside = self._aside.shelf(lacking.filled) if lacking.aside else None
+                if aside is None:
+                    told = f"{lacking.filled:,} of {lacking.through:,} lines" if lacking.through > 0 else "it begins"
+                    raise HistoryUnavailable(f"{EVENTS_FILE} is being built again from the ledger ({told})")
+                shelves.append(stack.enter_context(aside))
+            elif shelf.name == EVENTS_FILE:
+                self._aside.close()
+        return shelves
+
+    def _tell(self, failure: str) -> None:
+        """Once, not for each search."""
+        if "damaged" in failure and failure != self._told:
+            log.error("%s", failure)
+            self._told = failure
 
     def find(self, search: HistorySearch, limit: int) -> Sequence[PastEvent]:
         """Up to `limit` events, newest first."""
@@ -95,7 +134,7 @@ class HistoryReader:
 
     def close(self) -> None:
         with self._lock:
-            for file in self._files:
+            for file in (*self._files, self._aside):
                 file.close()
 
 

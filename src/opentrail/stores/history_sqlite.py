@@ -1,11 +1,12 @@
 """The event history's index in the data directory, written in this process. Satisfies `ports.HistoryIndex`.
 
-A file that is damaged or of another format is replaced by an empty one, which the follower then fills from the ledger.
+A file that is damaged is set aside, one of another format removed; the follower fills a new one from the ledger.
 The server puts the writing into a process of its own (`history_process`); tests and that process use this directly.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,10 +17,14 @@ import msgspec
 from opentrail.ports import HistorySearch, PastEvent, Seq
 from opentrail.record.history_head import read_head
 from opentrail.record.history_words import Unplaceable, found_by
-from opentrail.stores.history_file import HistoryFile, remove
-from opentrail.stores.history_reader import EVENTS_FILE, HistoryReader
+from opentrail.stores.history_damage import ASIDE_FILE, EVENTS_FILE, NONSENSE, is_damage
+from opentrail.stores.history_file import HistoryFile, remove, set_aside
+from opentrail.stores.history_reader import HistoryReader
 from opentrail.stores.history_segments import Entry
-from opentrail.stores.history_tables import OtherFormat
+from opentrail.stores.history_tables import Lacking, OtherFormat, lacking
+
+UNKNOWN = -1
+"""How far it reached, of a file that does not tell any more."""
 
 log = logging.getLogger("opentrail.history")
 
@@ -31,25 +36,60 @@ class SqliteHistory:
         self._path = directory / EVENTS_FILE
         try:
             self._file = HistoryFile(self._path, durable=False)
-        except (sqlite3.DatabaseError, OtherFormat) as error:
-            if is_passing(error):
+        except (sqlite3.Error, OtherFormat, *NONSENSE) as error:
+            if isinstance(error, OtherFormat):
+                log.warning(
+                    "%s is of another version of OpenTrail, and is built again from the ledger", self._path.name
+                )
+                remove(self._path)
+            elif is_damage(error):
+                self._set_aside(error)
+            else:
                 raise
-            log.warning("%s is replaced: %s", self._path.name, str(error) or "it is of another format")
-            remove(self._path)
             self._file = HistoryFile(self._path, durable=False)
+            self._file.lack(Lacking(through=UNKNOWN), 0)
         self._reader = HistoryReader(directory)
 
-    def replace(self) -> None:
-        """The file turned out to be damaged: begin an empty one."""
-        self._file.close()
-        remove(self._path)
+    def _set_aside(self, error: Exception | None) -> None:
+        aside = self._path.with_name(ASIDE_FILE)
+        told = f" ({error})" if error is not None else ""
+        log.error(
+            "%s is damaged%s: it is set aside as %s and built again from the ledger", EVENTS_FILE, told, aside.name
+        )
+        set_aside(self._path, aside)
+
+    def mend(self, error: Exception | None = None) -> None:
+        """The file turned out to be damaged: begin another at its cursor, and read it for what that one lacks, as far as it
+        can be read."""
+        try:
+            cursor, begun = self._file.cursor(), bool(lacking(self._file.connection))
+        except (sqlite3.Error, *NONSENSE):
+            cursor, begun = UNKNOWN, False
+        with contextlib.suppress(sqlite3.Error):
+            self._file.close()
+        if begun:  # what was set aside before is the fuller one
+            log.error("%s was damaged while it was built again, which begins anew (%s)", EVENTS_FILE, error)
+            remove(self._path)
+        else:
+            self._set_aside(error)
         self._file = HistoryFile(self._path, durable=False)
+        self._file.lack(Lacking(0, cursor, int(not begun and cursor > 0)), max(cursor, 0))
 
     def cursor(self) -> Seq:
         return self._file.cursor()
 
+    def lacks(self) -> tuple[Seq, Seq]:
+        found = lacking(self._file.connection)
+        return found.filled, found.through
+
+    def begin(self, through: Seq) -> None:
+        self._file.lack(Lacking(0, through), through)
+
     def add(self, lines: Sequence[tuple[Seq, bytes]], *, after: Seq, through: Seq, oldest: int) -> None:
         self._file.add(list(entries_of(lines, oldest)), after=after, through=through)
+
+    def fill(self, lines: Sequence[tuple[Seq, bytes]], *, after: Seq, through: Seq, oldest: int) -> None:
+        self._file.add(list(entries_of(lines, oldest)), after=after, through=through, cursor="filled")
 
     def tidy(self, oldest: int) -> bool:
         """One step of upkeep; False when there was nothing to do."""
@@ -64,11 +104,6 @@ class SqliteHistory:
     def close(self) -> None:
         self._reader.close()
         self._file.close()
-
-
-def is_passing(error: Exception) -> bool:
-    """A lock, a full disk, a right that is missing: nothing that a new file would mend."""
-    return isinstance(error, sqlite3.OperationalError)
 
 
 def entries_of(lines: Iterable[tuple[Seq, bytes]], oldest: int) -> Iterator[Entry]:

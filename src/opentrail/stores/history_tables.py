@@ -83,6 +83,25 @@ def meta(connection: sqlite3.Connection, name: str) -> int:
     return value
 
 
+class Lacking(msgspec.Struct, frozen=True, gc=False):
+    """Lines of the ledger that a file lacks although its cursor is past them: it is being built again."""
+
+    filled: int = 0
+    through: int = 0
+    """Those behind `filled`, up to here; -1: nobody knows yet how far."""
+    aside: int = 0
+    """1: the file that was set aside has them, as far as it can be read."""
+
+    def __bool__(self) -> bool:
+        return self.through > self.filled or self.through < 0
+
+
+def lacking(connection: sqlite3.Connection) -> Lacking:
+    """What a file lacks; files that never lacked anything say nothing of it."""
+    rows = connection.execute("SELECT name, value FROM meta WHERE name IN ('filled', 'through', 'aside')")
+    return Lacking(**dict(rows))
+
+
 def hasher_of(connection: sqlite3.Connection) -> Hasher:
     """The hashes of this file's words."""
     return Hasher(connection.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
