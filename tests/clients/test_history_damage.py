@@ -43,9 +43,10 @@ def created(cloudtrail: Any) -> list[str] | None:
     try:
         pages = cloudtrail.get_paginator("lookup_events").paginate(LookupAttributes=by_name)
         events = [event for page in pages for event in page["Events"]]
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == "ServiceUnavailable"
-        assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    except ClientError as refusal:
+        answer = refusal.response
+        if (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]) != ("ServiceUnavailable", 503):
+            raise
         return None
     names = [each["ResourceName"] for event in events for each in event["Resources"]]
     return sorted({name for name in names if name in NAMES}, key=NAMES.index)

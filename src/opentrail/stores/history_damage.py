@@ -87,7 +87,12 @@ class KeptShelf(Shelf):
 
     def __enter__(self) -> KeptShelf:
         with self._naming:
-            super().__enter__()
+            try:
+                super().__enter__()
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -71,6 +71,9 @@ class _Open:
             return None
         return KeptShelf(self._path.name, self._connection, self._memory, after)
 
+    def exists(self) -> bool:
+        return self._path.exists()
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -101,6 +104,8 @@ class HistoryReader:
         shelves: list[Shelf] = []
         for file in self._files:
             if (shelf := file.shelf()) is None:
+                if file is self._files[0] and self._aside.exists():
+                    raise HistoryUnavailable(f"{EVENTS_FILE} is being built again from the ledger (it begins)")
                 continue
             shelves.append(stack.enter_context(shelf))
             if lacking := shelf.lacking:

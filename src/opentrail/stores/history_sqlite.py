@@ -23,6 +23,8 @@ from opentrail.stores.history_reader import HistoryReader
 from opentrail.stores.history_segments import Entry
 from opentrail.stores.history_tables import Lacking, OtherFormat, lacking
 
+NEW_FILE = "history.db.new"
+"""What will be `history.db`, while it is made."""
 UNKNOWN = -1
 """How far it reached, of a file that does not tell any more."""
 
@@ -46,9 +48,18 @@ class SqliteHistory:
                 self._set_aside(error)
             else:
                 raise
-            self._file = HistoryFile(self._path, durable=False)
-            self._file.lack(Lacking(through=UNKNOWN), 0)
+            self._file = self._begun(Lacking(through=UNKNOWN))
         self._reader = HistoryReader(directory)
+
+    def _begun(self, lacking: Lacking) -> HistoryFile:
+        """A new file. It has its name only when it tells what it lacks."""
+        made = self._path.with_name(NEW_FILE)
+        remove(made)
+        file = HistoryFile(made, durable=False)
+        file.lack(lacking, max(lacking.through, 0))
+        file.close()
+        made.rename(self._path)
+        return HistoryFile(self._path, durable=False)
 
     def _set_aside(self, error: Exception | None) -> None:
         aside = self._path.with_name(ASIDE_FILE)
@@ -72,8 +83,7 @@ class SqliteHistory:
             remove(self._path)
         else:
             self._set_aside(error)
-        self._file = HistoryFile(self._path, durable=False)
-        self._file.lack(Lacking(0, cursor, int(not begun and cursor > 0)), max(cursor, 0))
+        self._file = self._begun(Lacking(0, cursor, int(not begun and cursor > 0)))
 
     def cursor(self) -> Seq:
         return self._file.cursor()
