@@ -233,6 +233,21 @@ def test_an_import_that_is_killed_goes_on_where_it_was(tmp_path):
     assert (len(found), len(set(found))) == (3_000, 3_000)
 
 
+def test_an_import_that_is_interrupted_says_so_and_goes_on_where_it_was(tmp_path):
+    layout(tmp_path / "logs", per_file=50, files=30)
+    data = tmp_path / "data"
+    command = [sys.executable, "-c", SLOW_IMPORT, "import", str(tmp_path / "logs"), "--data-dir", str(data)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0) as stopped:
+        while stopped.poll() is None and not (data.exists() and HistoryReader(data).find(EVERYTHING, 9_999)):
+            time.sleep(0.01)
+        os.killpg(stopped.pid, signal.SIGINT)  # as Ctrl-C does: to all of the terminal's processes
+        _, told = stopped.communicate()
+    assert (stopped.returncode, told) == (1, "interrupted; start it again, and it goes on where it was\n")
+    assert 0 < len(kept(data)) < 3_000
+    assert run(tmp_path / "logs", data).exit_code == 0
+    assert len(set(ids(data))) == len(ids(data)) == 3_000
+
+
 @pytest.mark.slow
 def test_a_bucket_is_imported_while_the_server_runs_and_looked_up_there(tmp_path):
     now = int(time.time())

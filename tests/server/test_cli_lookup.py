@@ -106,7 +106,7 @@ def test_records_are_printed_as_they_were_kept_one_a_line(tmp_path):
 def test_a_spreadsheet_runs_no_cell(directory):
     told = run(directory, "--csv", "--bucket", "other")
     [row] = csv.DictReader(io.StringIO(told.stdout))
-    assert row["key"] == "'" + EVIL
+    assert row["key"] == "'" + EVIL.replace("\x1b", "\\x1b")
     assert (row["time"], row["event"], row["bucket"]) == ("2026-09-21T14:13:50Z", "GetObject", "other")
     assert not any(value.startswith(("=", "+", "-", "@", "\t", "\r")) for value in row.values())
 
@@ -115,6 +115,11 @@ def test_a_spreadsheet_runs_no_cell(directory):
 def test_formulas_become_text(text):
     assert cell(text) == "'" + text
     assert cell("a" + text) == "a" + text
+
+
+def test_a_csv_file_steers_no_terminal(directory):
+    assert cell("a\x1b[2J\x07\x9b31m\x00\tb\nc") == "a\\x1b[2J\\x07\\x9b31m\\x00\tb\nc"
+    assert "\x1b" not in run(directory, "--csv").stdout
 
 
 def test_the_table_shows_nothing_that_steers_a_terminal(directory):

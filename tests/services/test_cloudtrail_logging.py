@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from opentrail.errors import AwsError
 from opentrail.rows.cloudtrail import CONFIGS
 from opentrail.services.cloudtrail import service
 from opentrail.state import Unit
@@ -75,3 +76,19 @@ def test_every_operation_has_a_handler_and_a_line_for_the_docs():
     )
     assert set(service.handlers) >= set(wanted.split())
     assert all(handler.__doc__ for handler in service.handlers.values())
+
+
+async def test_what_must_be_given_once_is_refused_by_its_number():
+    types = ["AWS::S3::Object", "AWS::Lambda::Function"]
+    fields = [{"Field": "eventCategory", "Equals": ["Data"]}, {"Field": "resources.type", "Equals": types}]
+    house = trail_house()
+    await logging_trail(house)
+    with pytest.raises(AwsError, match=r"Field resources\.type must have exactly one value"):
+        await invoke(
+            house, "PutEventSelectors", {"TrailName": "main", "AdvancedEventSelectors": [{"FieldSelectors": fields}]}
+        )
+
+
+async def test_a_token_of_public_keys_is_reserved_and_not_looked_at():
+    house = trail_house()
+    assert await invoke(house, "ListPublicKeys", {"NextToken": "x"}) == await invoke(house, "ListPublicKeys", {})

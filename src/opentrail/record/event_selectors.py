@@ -195,7 +195,9 @@ def _check_field(selector: Shape, category: str, kind: str, store: bool) -> int:
     no_rule: tuple[frozenset[str], frozenset[str]] = (frozenset(OPERATORS), frozenset())
     rule = _RULES.get((category, field)) if not (store and category == "Management") else None
     operators, allowed = rule or _RULES.get(("", field)) or no_rule
-    if not operators.issuperset(given) or (field in _SINGLE and len(values) != 1):
+    if field in _SINGLE and len(values) != 1:
+        raise _invalid(f"Field {field} must have exactly one value.")
+    if not operators.issuperset(given):
         raise _invalid(f"Field {field} can only have the operator {' or '.join(sorted(operators))} here.")
     if allowed and not allowed.issuperset(values):
         raise _invalid(f"Field {field} can only have the value {' or '.join(sorted(allowed))} here.")

@@ -101,6 +101,9 @@ def import_logs(place: str, data_dir: Path, endpoint_url: str | None, region: st
             outcome = _import(store, source, files, data_dir)
         except sqlite3.Error as error:
             raise _failed(data_dir, error) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted; start it again, and it goes on where it was", err=True)
+            raise SystemExit(PARTLY) from None
         finally:
             store.close()
     _tell(outcome)

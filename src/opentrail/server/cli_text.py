@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet takes for the beginning of a formula, full-width forms included."""
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""What steers a terminal, or is refused by a spreadsheet."""
 
 
 def shown(text: str) -> str:
@@ -17,7 +20,12 @@ def shown(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """A cell of a CSV file that a spreadsheet shows and does not run: a formula becomes text by a quote before it."""
+    """A cell of a CSV file that a spreadsheet shows and does not run: a formula becomes text by a quote before it.
+
+    Nor does it steer a terminal that the file is shown on: of the control characters only line ends and tabs stay.
+    """
+    if not text.isprintable():
+        text = CONTROL.sub(lambda found: shown(found[0]), text)
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

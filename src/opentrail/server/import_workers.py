@@ -55,7 +55,12 @@ class _Worker:
     def __init__(self, directory: Path) -> None:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "opentrail.server.import_worker", str(directory), str(theirs.fileno())]
-        self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for us; it ends when its channel does
+        )
         theirs.close()
         self._channel = ours
 
