@@ -226,3 +226,32 @@ async def test_what_lies_in_the_trails_former_bucket_is_not_missed_here(tmp_path
     (tmp_path / "other-bucket" / mine).unlink()
     gone = verify(Folder(tmp_path / "other-bucket"), keys, bucket="other-bucket")
     assert ("missing", mine) in [(each.kind, each.key) for each in gone.findings]
+
+
+async def test_what_lies_under_the_trails_former_prefix_is_told(tmp_path):
+    house = trail_house()
+    await logging_trail(house, EnableLogFileValidation=True)
+    for prefix in ("new", ""):
+        await DeliveryFollower(house).flush()
+        await DigestFollower(house).step()
+        house.clock.time += HOUR
+        await DigestFollower(house).step()
+        if prefix:
+            await invoke(house, "UpdateTrail", {"Name": "main", "S3KeyPrefix": prefix})
+    for (_, key), stored in objects(house.ledger).items():
+        path = tmp_path / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(stored["body"])
+        path.with_name(path.name + SIDECAR).write_text(json.dumps(stored["metadata"]))
+    answer = await invoke(house, "ListPublicKeys", {"StartTime": NOW, "EndTime": house.clock.time})
+    values = [{"Value": base64.b64encode(each["Value"]).decode()} for each in answer["PublicKeyList"]]
+    keys = load_public_keys(json.dumps({"PublicKeyList": values}).encode())
+
+    class NewPrefix(Folder):
+        def keys(self):
+            return (key for key in super().keys() if key.startswith("new/"))
+
+    assert verify(Folder(tmp_path), keys).findings == []
+    report = verify(NewPrefix(tmp_path), keys)
+    report.demand()
+    assert [each.kind for each in report.findings] == ["elsewhere"]

@@ -152,6 +152,8 @@ class _Check:
         self._progress = progress
         self._report = report
         self._done = 0
+        self._listed: frozenset[str] = frozenset()
+        """Every digest that is checked."""
         self._named: dict[str, tuple[str, str, str]] = {}
         """Log file → (hash, the digest that names it, its bucket where that is not the digest's)."""
 
@@ -165,6 +167,7 @@ class _Check:
                     chains.setdefault(chain, []).append(key)
             elif (found := _LOG.fullmatch(key)) and found["stamp"] >= self._since[: len(found["stamp"])]:
                 logs.append(key)
+        self._listed = frozenset(key for digests in chains.values() for key in digests)
         known = sum(map(len, chains.values())) + len(logs)
         for digests in chains.values():
             yield from self._chain(digests, known)
@@ -254,13 +257,7 @@ class _Check:
             return
         found = read.get(before)
         if found is None:
-            known = _DIGEST.fullmatch(before)
-            if (known is None or known["stamp"] >= self._since) and self._files.read(before) is None:
-                other = digest.get("previousDigestS3Bucket")
-                if digest.proven and other != digest.get("digestS3Bucket"):
-                    yield Finding("elsewhere", before, _elsewhere(other))
-                else:
-                    yield Finding("missing", before, _missing(digest, older, late))
+            yield from self._absent(digest, before, older, late)
             return
         if found.content != digest.get("previousDigestHashValue"):
             yield Finding("broken chain", found.key, f"{digest.key} follows a digest with another content")
@@ -268,6 +265,21 @@ class _Check:
             yield Finding("broken chain", found.key, f"{digest.key} follows a digest with another signature")
         elif found.get("digestEndTime") != digest.get("digestStartTime") and not late:
             yield Finding("broken chain", digest.key, f"it does not begin where {found.key} ends")
+
+    def _absent(self, digest: _Digest, before: str, older: _Digest | None, late: bool) -> Iterator[Finding]:
+        """The digest before one, where it is not in the same chain here."""
+        known = _DIGEST.fullmatch(before)
+        if before in self._listed or (known is not None and known["stamp"] < self._since):
+            return
+        other = digest.get("previousDigestS3Bucket")
+        if self._files.read(before) is not None:
+            yield Finding(
+                "elsewhere", before, "it lies under another prefix; what was delivered there is not checked here"
+            )
+        elif digest.proven and other != digest.get("digestS3Bucket"):
+            yield Finding("elsewhere", before, _elsewhere(other))
+        else:
+            yield Finding("missing", before, _missing(digest, older, late))
 
     def _log_files(self, known: int) -> Iterator[Finding]:
         """The log files that proven digests name."""
