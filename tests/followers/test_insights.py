@@ -224,6 +224,8 @@ async def test_selectors_are_kept_shown_and_refused():
     assert (await invoke(house, "PutInsightSelectors", put))["InsightSelectors"] == BOTH
     assert (await invoke(house, "GetInsightSelectors", {"TrailName": "main"}))["InsightSelectors"] == BOTH
     assert (await invoke(house, "GetTrail", {"Name": "main"}))["Trail"]["HasInsightSelectors"] is True
+    elsewhere = put | {"InsightsDestination": "arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/other"}
+    assert await refused(house, "PutInsightSelectors", elsewhere) == "InvalidParameterCombinationException"
     invalid = "InvalidInsightSelectorsException"
     for bad in ([{"InsightType": "Other"}], [BOTH[0], BOTH[0]], [{**BOTH[0], "EventCategories": ["Insight"]}]):
         assert await refused(house, "PutInsightSelectors", put | {"InsightSelectors": bad}) == invalid

@@ -35,6 +35,8 @@ def guard_trail_named(call: Call, unit: Unit) -> list[Access]:
 @service.operation("PutInsightSelectors")
 async def put_insight_selectors(call: Call, unit: Unit) -> Shape:
     """Choose the kinds of unusual activity that the trail logs; an empty list ends that."""
+    if call.input.get("InsightsDestination"):
+        raise AwsError("InvalidParameterCombinationException", "A trail's Insights have no destination of their own.")
     trail = find_own_trail(call.input["TrailName"], call, unit)
     config = config_of(trail, unit)
     chosen = _checked(call.input.get("InsightSelectors") or ())
