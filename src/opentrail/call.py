@@ -267,6 +267,8 @@ class Call(msgspec.Struct):
     """Asks the one permission check a further question (never a refusal by itself). Armed while the handler runs."""
 
     output: Shape | None = None
+    later: Callable[[], Shape] | None = None
+    """Makes the output, where that takes long and the record tells nothing of it: meanwhile the record becomes durable."""
     stream: ByteStream | None = None
     """The payload of a successful answer when it is streamed."""
     status: int = 0

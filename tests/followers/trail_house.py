@@ -182,7 +182,7 @@ async def invoke(
     output = await service.handlers[name](call, unit)
     more = {"awsRegion": region, "recipientAccountId": account}
     await house.ledger.commit(unit.writes, [Line("record", record(name, unit.now, **more))])
-    return output
+    return output if call.later is None else call.later()
 
 
 async def refused(house: House, name: str, given: Shape | None = None, **where: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import pytest_asyncio
 
@@ -92,6 +94,53 @@ async def test_an_output_that_cannot_be_written_is_a_defect_and_nothing_happens(
     assert response.status == 500
     assert world.row(b"queue\0q") is None
     assert [record["errorCode"] for record in world.records()] == ["InternalError"]
+
+
+# --- outputs that are made while the record becomes durable
+
+
+async def test_what_is_made_later_is_made_while_the_record_becomes_durable(world, monkeypatch):
+    seen = []
+
+    async def long_one(call, unit):
+        unit.put(b"queue\0q", b"")
+        call.later = lambda: seen.append(len(world.records())) or {"QueueUrl": "u"}
+        return {}
+
+    monkeypatch.setitem(world.gate._services["sqs"].handlers, "CreateQueue", long_one)
+    response = await world.sqs("CreateQueue", QUEUE)
+    assert (response.status, json.loads(response.body)) == (200, {"QueueUrl": "u"})
+    assert seen == [1], "the ledger has it before the output is made"
+    (record,) = world.records()
+    assert "errorCode" not in record
+
+
+async def test_what_cannot_be_made_later_is_told_by_a_second_record(world, monkeypatch, caplog):
+    async def no_shape(call, unit):
+        call.later = lambda: {"QueueUrl": object()}
+        return {}
+
+    monkeypatch.setitem(world.gate._services["sqs"].handlers, "CreateQueue", no_shape)
+    response = await world.sqs("CreateQueue", QUEUE)
+    assert response.status == 500
+    first, second = world.records()
+    assert first["requestID"] == second["requestID"]
+    assert (first.get("errorCode"), second["errorCode"]) == (None, "InternalError")
+    assert second["requestID"] in caplog.text
+
+
+async def test_what_is_made_later_is_not_answered_without_its_record(world, monkeypatch):
+    async def long_one(call, unit):
+        call.later = lambda: {"QueueUrl": "u"}
+        return {}
+
+    async def full(writes, lines):
+        raise LedgerUnavailable("disk full")
+
+    monkeypatch.setitem(world.gate._services["sqs"].handlers, "CreateQueue", long_one)
+    monkeypatch.setattr(world.ledger, "commit", full)
+    assert (await world.sqs("CreateQueue", QUEUE)).status == 503
+    assert world.records() == []
 
 
 # --- conflicts

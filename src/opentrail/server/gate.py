@@ -10,18 +10,20 @@
     8 answer   call → response
 
 A failure in 3 to 5 becomes `call.error` and goes through 6 to 8 like a success. If 7 fails the caller gets 503 and nothing
-happened. An answer that streams is sealed (6 and 7) before its last bytes leave. Knows no service and no socket.
+happened. An answer that streams is sealed (6 and 7) before its last bytes leave; an output that is made `later` is made
+during 7. Knows no service and no socket.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from opentrail.call import Call, HttpRequest, Response, nobody
+from opentrail.call import Call, HttpRequest, Response, Shape, nobody
 from opentrail.errors import AwsError, Conflict, LedgerUnavailable
 from opentrail.model.shapes import Operation, Protocol
 from opentrail.ports import Line, Writes
@@ -41,6 +43,8 @@ from opentrail.wire.soap import PATH as SOAP_PATH
 
 CONFLICTS_MAX = 8
 """How often a call is walked again because what it had read was changed meanwhile."""
+TURNS_TO_WRITER = 2
+"""Turns of the event loop from a commit's beginning until it is with the ledger's writer."""
 
 log = logging.getLogger("opentrail.gate")
 
@@ -150,6 +154,8 @@ class Gate:
                 walk.unit = unit = await self._run(call)
                 if walk.also is not None and call.error is None:
                     unit.writes.include(walk.also)
+                if call.later is not None:
+                    return await self._finish_first(walk, unit, call.later)
                 response = self._rendered(walk)
                 if call.stream is not None:
                     if call.error is None:
@@ -220,6 +226,25 @@ class Gate:
         if call.evidence.witnessed or call.error is not None:
             self._witness(call, unit, walk.route, response)
         await self._commit(call, unit, lines)
+
+    async def _finish_first(self, walk: Walk, unit: Unit, output: Callable[[], Shape]) -> Response:
+        """Steps 6 and 7 go on while the output is made and 8 is done. Should that fail, which is a defect of ours, a second
+        record tells it."""
+        call = walk.call
+        finished = asyncio.ensure_future(self._finish(walk, unit, Response(200, {}, b"")))
+        for _ in range(TURNS_TO_WRITER):
+            await asyncio.sleep(0)
+        try:
+            call.output = output()
+            response = self._render(call, walk.route)
+        except Exception:  # noqa: BLE001  (as in step 5)
+            await finished
+            call.error = _defect(call)
+            response = self._render(call, walk.route)
+            await self._finish(walk, Unit(self.house, self._clock.now()), response)
+            return response
+        await finished
+        return response
 
     def _witness(self, call: Call, unit: Unit, where: Route, response: Response) -> None:
         service = self._services.get(call.operation.service.name)
@@ -389,5 +414,5 @@ async def _close_stream(call: Call) -> None:
 async def _reset(call: Call) -> None:
     """Back to step 4."""
     await _close_stream(call)
-    call.output, call.error, call.status = None, None, 0
+    call.output, call.later, call.error, call.status = None, None, None, 0
     call.evidence = type(call.evidence)()

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -62,6 +63,13 @@ async def lookup_events(call: Call, unit: Unit) -> Shape:
             category=category,
         ),
     )
+    call.later = partial(_page, unit, question, attribute, found, limit)
+    return {}
+
+
+def _page(
+    unit: Unit, question: bytes, attribute: tuple[str, str] | None, found: Sequence[PastEvent], limit: int
+) -> Shape:
     answer: Shape = {"Events": list(_events(found[:limit], attribute))}
     if len(found) > limit:
         last = found[limit - 1]
