@@ -194,6 +194,20 @@ def test_a_finding_reads_as_a_line():
     assert str(Finding("gap", "some/key", "why")) == "gap: some/key: why"
 
 
+async def listed_keys(house):
+    """The public keys that the server lists up to now."""
+    answer = await invoke(house, "ListPublicKeys", {"StartTime": NOW, "EndTime": house.clock.time})
+    values = [{"Value": base64.b64encode(each["Value"]).decode()} for each in answer["PublicKeyList"]]
+    return load_public_keys(json.dumps({"PublicKeyList": values}).encode())
+
+
+def lay_down(path, stored):
+    """A delivered object as a file, its metadata beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(stored["body"])
+    path.with_name(path.name + SIDECAR).write_text(json.dumps(stored["metadata"]))
+
+
 async def test_what_lies_in_the_trails_former_bucket_is_not_missed_here(tmp_path):
     house = trail_house()
     await logging_trail(house, EnableLogFileValidation=True)
@@ -209,13 +223,8 @@ async def test_what_lies_in_the_trails_former_bucket_is_not_missed_here(tmp_path
         await digests.step()
     for (bucket, key), stored in objects(house.ledger).items():
         for root in (tmp_path / bucket, tmp_path / "both"):
-            path = root / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(stored["body"])
-            path.with_name(path.name + SIDECAR).write_text(json.dumps(stored["metadata"]))
-    answer = await invoke(house, "ListPublicKeys", {"StartTime": NOW, "EndTime": house.clock.time})
-    values = [{"Value": base64.b64encode(each["Value"]).decode()} for each in answer["PublicKeyList"]]
-    keys = load_public_keys(json.dumps({"PublicKeyList": values}).encode())
+            lay_down(root / key, stored)
+    keys = await listed_keys(house)
     both = verify(Folder(tmp_path / "both"), keys)
     assert (both.digests, both.findings) == (5, [])
     new = verify(Folder(tmp_path / "other-bucket"), keys, bucket="other-bucket")
@@ -239,13 +248,8 @@ async def test_what_lies_under_the_trails_former_prefix_is_told(tmp_path):
         if prefix:
             await invoke(house, "UpdateTrail", {"Name": "main", "S3KeyPrefix": prefix})
     for (_, key), stored in objects(house.ledger).items():
-        path = tmp_path / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(stored["body"])
-        path.with_name(path.name + SIDECAR).write_text(json.dumps(stored["metadata"]))
-    answer = await invoke(house, "ListPublicKeys", {"StartTime": NOW, "EndTime": house.clock.time})
-    values = [{"Value": base64.b64encode(each["Value"]).decode()} for each in answer["PublicKeyList"]]
-    keys = load_public_keys(json.dumps({"PublicKeyList": values}).encode())
+        lay_down(tmp_path / key, stored)
+    keys = await listed_keys(house)
 
     class NewPrefix(Folder):
         def keys(self):
