@@ -14,8 +14,7 @@ from opentrail.call import Access, Call, Shape
 from opentrail.errors import AwsError
 from opentrail.rows.cloudtrail import Trail
 from opentrail.service import Service
-from opentrail.services.cloudtrail_checks import check_addressed
-from opentrail.services.cloudtrail_find import find_own_trail, find_trail, guard_trail
+from opentrail.services.cloudtrail_find import find_own_trail, find_trail, guard_trail_not_store
 from opentrail.state import Unit
 
 STANDARD, LARGE = "Standard", "Large"
@@ -26,8 +25,7 @@ service = Service("cloudtrail")
 
 @service.guard("PutEventConfiguration", "GetEventConfiguration")
 def guard_trail_named(call: Call, unit: Unit) -> list[Access]:
-    check_addressed(call.input.get("TrailName"), call.input.get("EventDataStore"))
-    return guard_trail("TrailName", call)
+    return guard_trail_not_store(call)
 
 
 @service.operation("PutEventConfiguration")

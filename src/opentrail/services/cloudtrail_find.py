@@ -22,7 +22,7 @@ from opentrail.rows.cloudtrail import (
     trail_arn,
 )
 from opentrail.rows.organizations import is_delegate, organization_of
-from opentrail.services.cloudtrail_checks import arn_of, parse_trail
+from opentrail.services.cloudtrail_checks import arn_of, check_addressed, parse_trail
 from opentrail.services.cloudtrail_organization import not_management
 from opentrail.state import Unit
 
@@ -125,3 +125,9 @@ def guard_trail(member: str, call: Call) -> list[Access]:
     """The operation's own action on the trail that an input member names."""
     arn = arn_of(str(call.input.get(member) or ""), call.account_id, call.region)
     return [Access(action=call.operation.facts.actions[0], resource=arn)]
+
+
+def guard_trail_not_store(call: Call) -> list[Access]:
+    """As `guard_trail`, of operations on either a trail or an event data store."""
+    check_addressed(call.input.get("TrailName"), call.input.get("EventDataStore"))
+    return guard_trail("TrailName", call)

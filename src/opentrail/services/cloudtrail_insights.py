@@ -16,8 +16,7 @@ from opentrail.errors import AwsError
 from opentrail.record.insight import CALL_RATE, INSIGHT_TYPES
 from opentrail.rows.cloudtrail import TrailConfig
 from opentrail.service import Service
-from opentrail.services.cloudtrail_checks import check_addressed
-from opentrail.services.cloudtrail_find import config_of, find_own_trail, find_trail, guard_trail
+from opentrail.services.cloudtrail_find import config_of, find_own_trail, find_trail, guard_trail_not_store
 from opentrail.services.cloudtrail_trails import save
 from opentrail.state import Unit
 
@@ -28,8 +27,7 @@ service = Service("cloudtrail")
 
 @service.guard("PutInsightSelectors", "GetInsightSelectors")
 def guard_trail_named(call: Call, unit: Unit) -> list[Access]:
-    check_addressed(call.input.get("TrailName"), call.input.get("EventDataStore"))
-    return guard_trail("TrailName", call)
+    return guard_trail_not_store(call)
 
 
 @service.operation("PutInsightSelectors")
